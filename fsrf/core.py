@@ -7,13 +7,13 @@ __all__ = ['PRECISIONS', 'FsrfError', 'find_root', 'data_root', 'canonical_json'
            'code_version', 'commit', 'stable_seed', 'generator', 'seeded', 'pick_device', 'autocast', 'write_atomic',
            'write_json', 'read_json', 'setting', 'Config']
 
-# %% ../nbs/00_core.ipynb #02487a91
+# %% ../nbs/00_core.ipynb #268ad0cb
 import contextlib, dataclasses, hashlib, json, os, subprocess, tempfile, typing
 from functools import lru_cache
 from pathlib import Path
 import numpy as np, torch
 
-# %% ../nbs/00_core.ipynb #85397829
+# %% ../nbs/00_core.ipynb #7be2e251
 class FsrfError(ValueError):
     "Bad input, told in full: what is wrong, `where`, what was `expected`, what was `found`, and what to `do` next."
     def __init__(self, what, *, where=None, expected=None, found=None, do=None):
@@ -21,7 +21,7 @@ class FsrfError(ValueError):
         self.what, self.parts = what, {k: v for k, v in parts.items() if v is not None}
         super().__init__('\n'.join([str(what)] + [f'  {k}: {v}' for k, v in self.parts.items()]))
 
-# %% ../nbs/00_core.ipynb #34852914
+# %% ../nbs/00_core.ipynb #62f7edc3
 def find_root(start=None):
     "The project's root: the nearest folder from `start` (default: here) upwards with fsrf's `settings.ini`; else `start`."
     start = Path(start or os.environ.get('FSRF_ROOT') or Path.cwd()).resolve()
@@ -34,7 +34,7 @@ def data_root():
     "The folder of data files: `FSRF_DATA` (a relative one counts from the project root), by default `data/`."
     return (find_root()/os.environ.get('FSRF_DATA', 'data')).resolve()
 
-# %% ../nbs/00_core.ipynb #d74f546c
+# %% ../nbs/00_core.ipynb #0440a7ba
 def canonical_json(obj):
     "One text for one value: sorted keys, no spaces; tuples as lists; numpy scalars as numbers; NaN refused."
     def plain(o):
@@ -47,7 +47,7 @@ def canonical_json(obj):
 
 def hash_json(obj): return hashlib.sha256(canonical_json(obj).encode()).hexdigest()[:16]
 
-# %% ../nbs/00_core.ipynb #8f105b0c
+# %% ../nbs/00_core.ipynb #caac4fcc
 def hash_arrays(arrays):
     "SHA-256 over a mapping name -> array: names, dtypes, shapes and bytes (64 hex digits)."
     h = hashlib.sha256()
@@ -62,7 +62,7 @@ def hash_file(path):
     "SHA-256 of a file's bytes (64 hex digits)."
     with open(path, 'rb') as f: return hashlib.file_digest(f, 'sha256').hexdigest()
 
-# %% ../nbs/00_core.ipynb #96641410
+# %% ../nbs/00_core.ipynb #e3a3521b
 @lru_cache
 def code_version():
     "A hash (16 hex digits) of the library's own source files, notebooks' export included."
@@ -79,7 +79,7 @@ def commit():
     if head.returncode: return 'unknown'
     return head.stdout.strip() + ('+dirty' if dirty.stdout.strip() else '')
 
-# %% ../nbs/00_core.ipynb #b3de7bff
+# %% ../nbs/00_core.ipynb #13f231b2
 def stable_seed(*keys):
     "A seed in [0, 2^63) that depends on the keys' values alone, the same in every process and on every machine."
     return int.from_bytes(hashlib.blake2b(canonical_json(keys).encode(), digest_size=8).digest(), 'big') >> 1
@@ -88,7 +88,7 @@ def generator(*keys, device='cpu'):
     "A torch generator seeded by `stable_seed(*keys)`."
     return torch.Generator(device=device).manual_seed(stable_seed(*keys))
 
-# %% ../nbs/00_core.ipynb #828b3058
+# %% ../nbs/00_core.ipynb #aea439ad
 @contextlib.contextmanager
 def seeded(*keys):
     "Inside, torch's global generators start from `stable_seed(*keys)`; outside, they are as they were."
@@ -97,7 +97,7 @@ def seeded(*keys):
         torch.manual_seed(stable_seed(*keys))
         yield
 
-# %% ../nbs/00_core.ipynb #e87a4a49
+# %% ../nbs/00_core.ipynb #e81f04ff
 PRECISIONS = ('fp32', 'bf16')
 
 def pick_device(name='auto'):
@@ -116,7 +116,7 @@ def autocast(device, precision='fp32'):
         raise FsrfError('unknown precision', expected=', '.join(PRECISIONS), found=repr(precision))
     return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == 'bf16')
 
-# %% ../nbs/00_core.ipynb #29f4cea4
+# %% ../nbs/00_core.ipynb #ebc42be1
 def write_atomic(path, data):
     "Write text or bytes to `path` so that it is there whole or not at all; folders are made."
     path = Path(path)
@@ -133,7 +133,7 @@ def write_atomic(path, data):
         raise
     return path
 
-# %% ../nbs/00_core.ipynb #194d9719
+# %% ../nbs/00_core.ipynb #6bd5e5bf
 def write_json(path, obj): return write_atomic(path, json.dumps(json.loads(canonical_json(obj)), indent=1) + '\n')
 
 def read_json(path):
@@ -142,7 +142,7 @@ def read_json(path):
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as e:
         raise FsrfError('cannot read a JSON file', where=path, found=e, do='delete it and run again') from e
 
-# %% ../nbs/00_core.ipynb #228ad2d7
+# %% ../nbs/00_core.ipynb #edcb38a2
 def setting(default, *, low=None, high=None, choices=None, help=None):
     "A config field with its default, its range (`low` <= value <= `high`) or its `choices`, and a line of `help`."
     return dataclasses.field(default=default, metadata=dict(low=low, high=high, choices=choices, help=help))
@@ -156,7 +156,7 @@ def _coerce(value, kind):
     if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)): return value
     raise TypeError
 
-# %% ../nbs/00_core.ipynb #d9c10a38
+# %% ../nbs/00_core.ipynb #84666a0b
 @dataclasses.dataclass(frozen=True)
 class Config:
     "Base of all configurations: typed, range-checked, hashable; see `setting`."
