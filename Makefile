@@ -1,0 +1,45 @@
+# A fresh machine needs git, make and python3 >= 3.11. Each target does its own set-up, once:
+# the stamp .venv/.ready is renewed only when one of the files that it depends on changes.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+# For more: make reproduce ARGS="--seeds 0,1", make test ARGS="-k floors", make lab ARGS="--no-browser".
+ARGS ?=
+
+.PHONY: help setup reproduce test lab readme gate lint
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY)  ## only the set-up: .venv with the versions of constraints.txt
+
+# torch comes first and exactly: given a range, pip takes a CUDA build of several GB.
+$(READY): settings.ini constraints.txt setup.py pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "fsrf needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || true)." >&2; \
+	  echo "Name another one: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv || { \
+	  echo "'$(PYTHON) -m venv' failed: on Debian and Ubuntu it stands in the package python3-venv." >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+reproduce: $(READY)  ## train and compare on the embedded data set; prints the table, names the figures
+	$(BIN)/fsrf reproduce $(ARGS)
+
+test: $(READY) gate lint  ## every check that CI runs
+	$(BIN)/python -m pytest $(ARGS)
+
+gate: $(READY)  ## export and clean leave no difference
+	$(BIN)/python tools/gate.py
+
+lint: $(READY)  ## ruff over notebooks, tests and tools
+	$(BIN)/ruff check .
+
+lab: $(READY)  ## JupyterLab on the notebooks, cleaned as they are saved
+	$(BIN)/jupyter lab --config=tools/jupyter_server_config.py $(ARGS)
+
+readme: $(READY)  ## README.md from nbs/index.ipynb
+	$(BIN)/python tools/readme.py

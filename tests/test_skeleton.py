@@ -1,0 +1,445 @@
+"""The project's own rules: one place for metadata, floors, the README, notebook style, the gate, the set-up."""
+import ast
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tomllib
+from configparser import ConfigParser
+from importlib import metadata
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from nbdev.clean import clean_nb
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+import fsrf
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+import gate  # noqa: E402
+import readme  # noqa: E402
+
+NOTEBOOKS = sorted(p for p in (ROOT / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
+TEMPLATES = [p for p in NOTEBOOKS if p.parent.name == "paper"]
+MODULES = sorted(p for p in (ROOT / "fsrf").rglob("*.py") if not p.name.startswith("_"))
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def name_of(path): return path.relative_to(ROOT).as_posix()
+
+
+def every(paths): return pytest.mark.parametrize("path", paths, ids=name_of)
+
+
+def settings():
+    parser = ConfigParser(delimiters=["="], interpolation=None)
+    parser.read(ROOT / "settings.ini", encoding="utf-8")
+    return parser["DEFAULT"]
+
+
+def requirements(*keys):
+    "Requirement by name, from the given keys of settings.ini"
+    lines = "\n".join(settings()[key] for key in keys or ("requirements", "dev_requirements")).splitlines()
+    return {r.name.lower(): r for r in map(Requirement, filter(None, map(str.strip, lines)))}
+
+
+def pins():
+    "{name: version} of constraints.txt, in its order"
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    return {k.lower().replace("_", "-"): v for k, v in
+            (line.split("==") for line in lines if line and not line.startswith("#"))}
+
+
+# --- metadata ---------------------------------------------------------------------------------------------------
+
+def test_versions_agree():
+    assert fsrf.__version__ == settings()["version"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == settings()["version"]
+    assert f"## {settings()['version']}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_settings_ini_is_the_one_place():
+    project = PYPROJECT["project"]
+    assert set(project) == {"name", "dynamic"}, "metadata belongs into settings.ini"
+    assert project["name"] == settings()["lib_name"]
+    assert {"version", "dependencies", "scripts", "optional-dependencies"} <= set(project["dynamic"])
+
+
+def test_nbdev_keeps_the_parameters_tag():
+    nbdev = PYPROJECT["tool"]["nbdev"]
+    assert nbdev["allowed_cell_metadata_keys"] == ["tags"]
+    assert (nbdev["lib_path"], nbdev["nbs_path"]) == (settings()["lib_path"], settings()["nbs_path"])
+
+
+def test_constraints_pin_every_requirement_inside_its_range():
+    pinned = pins()
+    assert next(iter(pinned)) == "torch", "torch is installed first"
+    for name, requirement in requirements().items():
+        assert name in pinned, f"{name} has no pin in constraints.txt"
+        assert requirement.specifier.contains(pinned[name]), f"{name}=={pinned[name]} is outside {requirement}"
+
+
+def closure(names):
+    "{package: version} of what is installed for these requirements, extras and markers honoured"
+    found, todo = {}, [(name, frozenset()) for name in names]
+    seen = set()
+    while todo:
+        name, extras = todo.pop()
+        key = name.lower().replace("_", "-").replace(".", "-")
+        if (key, extras) in seen:
+            continue
+        seen.add((key, extras))
+        found[key] = metadata.version(name).split("+")[0]
+        for requirement in map(Requirement, metadata.requires(name) or []):
+            if not requirement.marker or any(requirement.marker.evaluate({"extra": e}) for e in extras | {""}):
+                todo.append((requirement.name, frozenset(requirement.extras)))
+    return found
+
+
+def test_constraints_are_the_closure_that_is_installed():
+    "Every package that the requirements bring is pinned, nothing else is, and the pins are what is installed"
+    if (sys.platform, sys.version_info[:2]) != ("linux", (3, 11)):
+        pytest.skip("the pins were taken on Linux with Python 3.11; elsewhere the closure differs a little")
+    cuda = re.compile("nvidia-|cuda-|triton")  # come with a CUDA build of torch
+    installed = {k: v for k, v in closure(requirements()).items() if not cuda.match(k)}
+    assert installed == pins()
+
+
+CONDA_NAMES = {"torch": "pytorch-gpu", "matplotlib": "matplotlib-base", "seaborn": "seaborn-base"}
+
+
+def test_environment_yml_has_every_requirement():
+    env = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    assert set(env) == {"name", "channels", "dependencies"} and env["name"] == settings()["lib_name"]
+    conda = dict(d.partition(" ")[::2] for d in env["dependencies"] if isinstance(d, str))
+    pip = next(d["pip"] for d in env["dependencies"] if isinstance(d, dict))
+    assert "-e ." in pip
+    assert conda["python"] == f">={settings()['min_python']}"
+    by_pip = {r.name: r.specifier for r in map(Requirement, (p for p in pip if not p.startswith("-")))}
+    for name, requirement in requirements().items():
+        spec = by_pip[name] if name in by_pip else SpecifierSet(conda[CONDA_NAMES.get(name, name)])
+        assert spec == requirement.specifier, f"{name}: environment.yml says {spec}, settings.ini {requirement}"
+    known = {CONDA_NAMES.get(name, name) for name in requirements()} | set(by_pip) | {"python", "pip"}
+    assert set(conda) | set(by_pip) <= known, "environment.yml asks for what settings.ini does not"
+
+
+def test_every_import_is_a_requirement():
+    "A third-party package that fsrf imports stands in settings.ini itself, not only in somebody's closure"
+    known = set(requirements("requirements")) | {"fsrf", "sklearn", "nbformat", "nbclient", "yaml", "fastcore",
+                                                 "IPython", "execnb", "traitlets", "packaging"}
+    for path in MODULES:
+        for name in imported(ast.parse(path.read_text(encoding="utf-8")), path):
+            top = name.split(".")[0]
+            assert top in known or top in sys.stdlib_module_names, f"{name_of(path)} imports {top}"
+
+
+# --- floors -----------------------------------------------------------------------------------------------------
+
+FLOORS = {m[2]: int(m[1]) for m in (re.fullmatch(r"(\d\d)_(\w+)", p.stem) for p in (ROOT / "nbs").glob("*.ipynb")) if m}
+METHODS_FLOOR = 10.5  # between method (10) and train (11)
+METHODS_MAY_IMPORT = {0, 4, 7, 8, 9, 10}
+
+
+def imported(tree, path):
+    "Absolute names of all modules that a syntax tree imports, also those imported inside functions"
+    package = path.relative_to(ROOT).with_suffix("").parts[:-1]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[:len(package) - node.level + 1] if node.level else ()
+            module = ".".join((*base, *(node.module.split(".") if node.module else ())))
+            # `from . import core` and `from fsrf import core` import the module fsrf.core
+            if module in {"fsrf", "fsrf.methods"}:
+                yield from (f"{module}.{alias.name}" for alias in node.names)
+            else:
+                yield module
+
+
+def floor(module):
+    "The floor of a module of fsrf, by its notebook's number"
+    parts = module.split(".")
+    if parts[1] == "methods":
+        return METHODS_FLOOR
+    return FLOORS[parts[1]]
+
+
+def broken_floors(source, path):
+    "What a module imports though it must not, as text"
+    module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    own = floor(module)
+    for name in imported(ast.parse(source), path):
+        if not name.startswith("fsrf.") or name.split(".")[1] not in {*FLOORS, "methods"}:
+            continue
+        if own == METHODS_FLOOR:
+            if floor(name) == METHODS_FLOOR:
+                yield f"{module} imports its sibling {name}"
+            elif floor(name) not in METHODS_MAY_IMPORT:
+                yield f"{module} (a method) imports {name}"
+        elif floor(name) >= own:
+            yield f"{module} (floor {own}) imports {name} (floor {floor(name)})"
+
+
+@every(MODULES)
+def test_a_module_imports_only_lower_floors(path):
+    assert not list(broken_floors(path.read_text(encoding="utf-8"), path))
+
+
+@pytest.mark.parametrize(("module", "source", "broken"), [
+    ("core", "import numpy, os", False),
+    ("core", "from .data import Batch", True),
+    ("core", "def f():\n    from fsrf import data", True),
+    ("train", "from .core import *; from .methods import fsrf; import fsrf.method", False),
+    ("method", "from .methods.fsrf import FSRF", True),
+    ("methods/plain_mrm", "from ..method import Method; from ..core import FsrfError", False),
+    ("methods/plain_mrm", "from . import corrkd", True),
+    ("methods/plain_mrm", "from .corrkd import CorrKD", True),
+    ("methods/plain_mrm", "import fsrf.train", True),
+    ("methods/plain_mrm", "from ..metrics import score", True)])
+def test_the_floor_check_can_fail(module, source, broken, monkeypatch):
+    numbers = {"core": 0, "data": 1, "missing": 4, "metrics": 5, "method": 10, "train": 11}
+    monkeypatch.setattr(sys.modules[__name__], "FLOORS", numbers)
+    assert bool(list(broken_floors(source, ROOT / f"fsrf/{module}.py"))) == broken
+
+
+@every(MODULES)
+def test_every_module_comes_from_a_notebook(path):
+    "Deleting a notebook leaves its module: delete both"
+    edit = re.search(r"File to edit: (\S+\.ipynb)", path.read_text(encoding="utf-8"))
+    assert edit, f"{name_of(path)} is written by hand: fsrf/ is exported from nbs/"
+    assert (path.parent / edit[1]).resolve().is_file(), f"{edit[1]} is gone: delete {name_of(path)} too"
+
+
+# --- notebooks --------------------------------------------------------------------------------------------------
+
+def read(path): return json.loads(path.read_text(encoding="utf-8"))
+
+
+def code_lines(cell):
+    "Lines of code of a cell: neither empty nor a directive"
+    lines = "".join(cell["source"]).splitlines()
+    return [line for line in lines if line.strip() and not line.lstrip().startswith("#|")]
+
+
+def exported(cell): return re.search(r"^#\|\s*exporti?\b", "".join(cell["source"]), re.MULTILINE)
+
+
+@every(NOTEBOOKS)
+def test_notebook_style(path):
+    notebook = read(path)
+    nbformat.validate(notebook)
+    assert notebook["metadata"]["kernelspec"]["name"] == "python3"
+    cells = notebook["cells"]
+    opening = "".join(cells[0]["source"])
+    assert cells[0]["cell_type"] == "markdown" and re.match(r"# \S.*\n\n> \S", opening), \
+        "a notebook opens with a title and a one-line > subtitle"
+    code = [c for c in cells if c["cell_type"] == "code"]
+    sizes = [len(code_lines(c)) for c in code if exported(c)]
+    assert max(sizes, default=0) <= 45, f"export cells of {sorted(s for s in sizes if s > 45)} lines: split them"
+    assert statistics.median(sizes or [0]) <= 12, "half of the export cells have more than 12 lines"
+    assert len(cells) <= 120, f"{len(cells)} cells: split the notebook"
+    assert (total := sum(len(code_lines(c)) for c in code)) <= 450, f"{total} lines of code: split the notebook"
+
+
+@every(NOTEBOOKS)
+def test_no_notebook_holds_an_error(path):
+    for number, cell in enumerate(read(path)["cells"]):
+        for output in cell.get("outputs", []):
+            assert output["output_type"] != "error", f"cell {number} ended in {output['ename']}: {output['evalue']}"
+
+
+@every(TEMPLATES)
+def test_template_has_one_parameters_cell(path):
+    "after cleaning too, and literals only: papermill puts its values below that cell"
+    notebook = read(path)
+    clean_nb(notebook, allowed_cell_metadata_keys=PYPROJECT["tool"]["nbdev"]["allowed_cell_metadata_keys"])
+    tagged = [c for c in notebook["cells"] if "parameters" in c["metadata"].get("tags", [])]
+    assert len(tagged) == 1, f"{len(tagged)} cells are tagged `parameters`"
+    for statement in ast.parse("".join(tagged[0]["source"])).body:
+        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+            continue
+        assert isinstance(statement, (ast.Assign, ast.AnnAssign)), f"no assignment: {ast.unparse(statement)}"
+        ast.literal_eval(statement.value)
+
+
+# --- README -----------------------------------------------------------------------------------------------------
+
+def test_readme_equals_index():
+    assert (ROOT / "README.md").read_text(encoding="utf-8") == readme.render(), "run `make readme`"
+
+
+def test_readme_links_resolve():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    targets = [m[2] for m in readme.LINK.finditer(text) if not readme.OUTSIDE.match(m[2])]
+    assert targets
+    missing = [t for t in targets if not (ROOT / t).exists()]
+    assert not missing, f"the README links to what is not there: {missing}"
+
+
+def test_readme_rendering(tmp_path):
+    def code(source, *outputs): return {"cell_type": "code", "source": [source], "outputs": list(outputs)}
+    text = "# t\n\n[a](../data/README.md) [b](x.ipynb#s) [c](https://e.org)"
+    cells = [{"cell_type": "markdown", "source": text.splitlines(keepends=True)},
+             code("#| hide\nimport nbdev"),
+             code("1 + 1", {"output_type": "execute_result", "data": {"text/plain": ["2"]}}),
+             code("#| echo: false\nshow()", {"output_type": "display_data", "data": {"text/markdown": ["| m |"]}})]
+    path = tmp_path / "index.ipynb"
+    path.write_text(json.dumps({"cells": cells}))
+    assert readme.render(path) == ("# t\n\n[a](data/README.md) [b](nbs/x.ipynb#s) [c](https://e.org)\n\n"
+                                   "```python\n1 + 1\n```\n\n```text\n2\n```\n\n| m |\n")
+
+
+# --- the tree ---------------------------------------------------------------------------------------------------
+
+HOSTS = re.compile(r"pypi\.org|pythonhosted\.org|anaconda\.(?:org|com)|download\.pytorch\.org|index[-]url"
+                   r"|https?://[^/\s]*(?:mirror|proxy|nexus|artifactory)", re.IGNORECASE)
+MACHINE_PATHS = re.compile(r"(?<![\w.])/(?:root|tmp|work|home/[a-z]+|Users/\w+)/")
+IMAGE = re.compile(r'"image/(?:png|jpeg)": "[^"]*"')  # base64 has slashes of its own
+
+
+@pytest.mark.parametrize("pattern", [HOSTS, MACHINE_PATHS], ids=["registry hosts", "paths of one machine"])
+def test_tracked_files_name_no(pattern, tracked):
+    found = []
+    for path in tracked:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        found += [f"{name_of(path)}: {m[0]}" for m in pattern.finditer(IMAGE.sub("", text))]
+    assert not found, found
+
+
+def test_the_tree_check_can_fail():
+    assert HOSTS.search("pip install --index" + "-url x") and HOSTS.search("https://py" + "pi.org/simple")
+    assert MACHINE_PATHS.search("see /wo" + "rk/main") and MACHINE_PATHS.search("'/ho" + "me/ann/x'")
+    assert not MACHINE_PATHS.search("nbs/work/x") and not MACHINE_PATHS.search("https://e.org/tmp/")
+
+
+def test_no_large_file(tracked):
+    large = [f"{name_of(p)} ({p.stat().st_size >> 10} KiB)" for p in tracked if p.stat().st_size > 1 << 20]
+    assert not large, large
+
+
+def test_published_cells_stand_apart():
+    lines = (ROOT / "data/reported_results.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "dataset,task,method,l,a,v,la,lv,av,avg6,lav,source,certainty"
+    assert len(lines) > 20 and not any(line.split(",")[2] == "FSRF" for line in lines), "no FSRF row could be read"
+
+
+# --- gate and set-up --------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def small_project(tmp_path):
+    "A committed project of one clean notebook and its exported module"
+    (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
+    (tmp_path / "fsrf").mkdir(); (tmp_path / "nbs").mkdir()
+    (tmp_path / "fsrf/__init__.py").write_text('__version__ = "0.1.0"\n')
+    write_notebook(tmp_path, "one", "x = 1")
+    gate.differences(tmp_path)
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"]):
+        git(tmp_path, *command)
+    return tmp_path
+
+
+def git(folder, *command):
+    identity = {f"GIT_{who}_{what}": "t@e" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    subprocess.run(["git", *command], cwd=folder, check=True, env={**os.environ, **identity})
+
+
+def write_notebook(folder, name, code, **metadata):
+    cells = [nbformat.v4.new_code_cell(f"#| default_exp {name}"), nbformat.v4.new_code_cell(f"#| export\n{code}")]
+    cells[1]["metadata"].update(metadata)
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / f"nbs/{name}.ipynb")
+
+
+def test_gate_passes_a_clean_project(small_project, monkeypatch):
+    monkeypatch.delenv("CI", raising=False)
+    assert gate.differences(small_project) == []
+    assert gate.main([], root=small_project) == 0 and gate.main(["--committed"], root=small_project) == 0
+
+
+def test_gate_sees_an_edited_module_a_stale_module_and_an_unclean_notebook(small_project):
+    (small_project / "fsrf/one.py").write_text("x = 2")
+    assert gate.differences(small_project) == ["fsrf/one.py"]
+    write_notebook(small_project, "two", "y = 1", collapsed=True)
+    assert {"fsrf/two.py", "nbs/two.ipynb"} <= set(gate.differences(small_project))
+
+
+def test_gate_wants_new_modules_committed(small_project, monkeypatch, capsys):
+    write_notebook(small_project, "two", "y = 1")
+    gate.differences(small_project)  # as somebody who exports and forgets `git add`
+    monkeypatch.delenv("CI", raising=False)
+    assert gate.main([], root=small_project) == 0
+    assert gate.main(["--committed"], root=small_project) == 1
+    assert "fsrf/two.py" in capsys.readouterr().out
+    monkeypatch.setenv("CI", "true")
+    assert gate.main([], root=small_project) == 1
+
+
+def make(folder, *words, **env):
+    return subprocess.run(["make", *words], cwd=folder, env={**os.environ, **env}, capture_output=True, text=True)
+
+
+@pytest.fixture
+def make_tree(tmp_path):
+    "The Makefile with what the set-up depends on"
+    for name in ("Makefile", "settings.ini", "constraints.txt", "setup.py", "pyproject.toml"):
+        (tmp_path / name).write_text((ROOT / name).read_text(encoding="utf-8"))
+    return tmp_path
+
+
+@pytest.mark.parametrize("target", ["reproduce", "test", "lab"])
+def test_the_set_up_runs_once(make_tree, target):
+    assert "pip install" in make(make_tree, "-n", target).stdout
+    (make_tree / ".venv").mkdir()
+    (make_tree / ".venv/.ready").touch()
+    assert "pip install" not in make(make_tree, "-n", target).stdout
+    for name in ("settings.ini", "constraints.txt", "setup.py", "pyproject.toml"):
+        later = (make_tree / ".venv/.ready").stat().st_mtime + 5
+        os.utime(make_tree / name, (later, later))
+        assert "pip install" in make(make_tree, "-n", target).stdout, f"a new {name} renews the set-up"
+        os.utime(make_tree / name, (0, 0))
+
+
+def test_torch_is_installed_first_and_exactly(make_tree):
+    installs = [line for line in make(make_tree, "-n", "setup").stdout.splitlines() if "pip install" in line]
+    assert len(installs) == 2 and "torch==" in installs[0] and "-c constraints.txt -e '.[dev]'" in installs[1]
+
+
+def test_an_old_python_is_named(make_tree):
+    old = make_tree / "oldpython"
+    old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.8.1 && exit 0\nexit 1\n')
+    old.chmod(0o755)
+    done = make(make_tree, "test", f"PYTHON={old}")
+    assert done.returncode and "needs Python 3.11 or newer" in done.stderr and "Python 3.8.1" in done.stderr
+    assert not (make_tree / ".venv").exists()
+
+
+def test_ci_is_make_test():
+    run = ROOT / ".ci/run"
+    assert os.access(run, os.X_OK) and "set -euo pipefail" in run.read_text() and "\nmake test" in run.read_text()
+    steps = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["test"]["steps"]
+    assert ".ci/run" in [step.get("run") for step in steps]
+
+
+def test_jupyter_saves_clean_notebooks(small_project):
+    "`make lab` loads tools/jupyter_server_config.py: a saved notebook is a cleaned one, its tags kept"
+    from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
+    from traitlets.config import Config
+    config = Config()
+    source = (ROOT / "tools/jupyter_server_config.py").read_text(encoding="utf-8")
+    exec(compile(source, "config", "exec"), {"get_config": lambda: config})
+    import asyncio
+    manager = AsyncLargeFileManager(root_dir=str(small_project), config=config)
+    cell = nbformat.v4.new_code_cell("x = 1", execution_count=7, metadata={"tags": ["parameters"], "scrolled": True})
+    model = {"type": "notebook", "format": "json", "content": nbformat.v4.new_notebook(cells=[cell])}
+    asyncio.run(manager.save(model, "nbs/saved.ipynb"))
+    saved = read(small_project / "nbs/saved.ipynb")["cells"][0]
+    assert saved["execution_count"] is None and saved["metadata"] == {"tags": ["parameters"]}
