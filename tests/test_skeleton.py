@@ -429,6 +429,7 @@ def test_ci_is_make_test():
     assert ".ci/run" in [step.get("run") for step in steps]
 
 
+@pytest.mark.filterwarnings("ignore:Overriding existing pre_save_hook")
 def test_jupyter_saves_clean_notebooks(small_project):
     "`make lab` loads tools/jupyter_server_config.py: a saved notebook is a cleaned one, its tags kept"
     from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
