@@ -7,7 +7,7 @@ __all__ = ['METHODS', 'sample_loss', 'task_loss', 'shape_logits', 'probabilities
            'register', 'load_methods', 'load_plugin', 'method_config', 'build', 'BackboneConfig', 'BackboneMethod',
            'stack', 'save_method', 'load_method']
 
-# %% ../nbs/10_method.ipynb #01a01a98
+# %% ../nbs/10_method.ipynb #a084578e
 import importlib, importlib.util, json, pkgutil, sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from .core import Config, FsrfError, canonical_json, setting, write_atomic
 from .data import DataSpec
 from .layers import Fusion, Head, POOLS, SequenceEncoder, VectorEncoder
 
-# %% ../nbs/10_method.ipynb #ea30c7ca
+# %% ../nbs/10_method.ipynb #d75f1d59
 def sample_loss(spec, logits, y):
     "Task loss per sample (B,): cross-entropy, its mean over labels, or squared error."
     if spec.task == 'regression': return (logits.squeeze(-1) - y).square()
@@ -31,12 +31,12 @@ def shape_logits(spec, flat):
     "(..., n_outputs) as the task has it: (..., L, 2) for `multilabel-binary`, unchanged otherwise."
     return flat.unflatten(-1, (spec.n_classes, 2)) if spec.task == 'multilabel-binary' else flat
 
-# %% ../nbs/10_method.ipynb #761c9395
+# %% ../nbs/10_method.ipynb #51964dd2
 def probabilities(spec, logits):
     "What a change of prediction is measured on: class probabilities; for regression the value itself."
     return logits if spec.task == 'regression' else logits.softmax(-1)
 
-# %% ../nbs/10_method.ipynb #ddb5af38
+# %% ../nbs/10_method.ipynb #f6df9bf1
 class Method(nn.Module):
     "A competitor: a network for `spec` (DataSpec) under `config`. Subclasses write `loss` and `predict`."
     config_class, trainable, name = Config, True, None
@@ -57,7 +57,7 @@ def separable(method): return hasattr(method, 'encode') and hasattr(method, 'dec
 
 def n_parameters(method): return sum(p.numel() for p in method.parameters() if p.requires_grad)
 
-# %% ../nbs/10_method.ipynb #e7a3efe7
+# %% ../nbs/10_method.ipynb #ce5afad5
 METHODS = {}
 
 def register(name, cls=None, **settings):
@@ -68,7 +68,7 @@ def register(name, cls=None, **settings):
         return c
     return deco(cls) if cls is not None else deco
 
-# %% ../nbs/10_method.ipynb #d6ad7a23
+# %% ../nbs/10_method.ipynb #bcc18ffd
 def load_methods():
     "Import every module of `fsrf.methods`, so that its methods are registered."
     package = importlib.import_module('fsrf.methods')
@@ -88,7 +88,7 @@ def load_plugin(path):
     spec.loader.exec_module(module)
     return module
 
-# %% ../nbs/10_method.ipynb #0c3ef1bb
+# %% ../nbs/10_method.ipynb #433486e5
 def method_config(name, config=None):
     "The full configuration of the method `name` with the fields of `config` (a dict) set; unknown names are errors."
     if name not in METHODS:
@@ -103,7 +103,7 @@ def build(name, config, spec):
     method.name = name
     return method
 
-# %% ../nbs/10_method.ipynb #96d4b7df
+# %% ../nbs/10_method.ipynb #6a8d3753
 @dataclass(frozen=True)
 class BackboneConfig(Config):
     "Encoders, fusion and head, shared by all methods."
@@ -117,7 +117,7 @@ class BackboneConfig(Config):
     mask_aware: bool = setting(False, help='missing frames are kept out of attention and pooling [ours]')
     frame_drop: float = setting(.5, low=0, high=1, help='MRM: probability that frames of a present modality drop [ours]')
 
-# %% ../nbs/10_method.ipynb #3ba67003
+# %% ../nbs/10_method.ipynb #ce9fe695
 class BackboneMethod(Method):
     "Encoders, fusion and head; trained on its input as it comes. Subclasses change `loss`, `represent`, `fusion_width`."
     config_class = BackboneConfig
@@ -148,7 +148,7 @@ class BackboneMethod(Method):
 
 def stack(z): return torch.stack(list(z.values()), 1)
 
-# %% ../nbs/10_method.ipynb #b3d36a3f
+# %% ../nbs/10_method.ipynb #a8fa2085
 def save_method(method, path, meta=None):
     "Write weights, and name, config, spec and `meta` as metadata, to `path` (safetensors), whole or not at all."
     head = dict(name=method.name, config=method.config.to_dict(), spec=method.spec.to_dict(), **(meta or {}))
