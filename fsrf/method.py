@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['METHODS', 'sample_loss', 'task_loss', 'shape_logits', 'probabilities', 'Method', 'separable', 'n_parameters',
            'register', 'load_methods', 'load_plugin', 'method_config', 'build', 'BackboneConfig', 'BackboneMethod',
-           'stack', 'save_method', 'load_method']
+           'stack', 'Sweep', 'save_method', 'load_method']
 
-# %% ../nbs/10_method.ipynb #a084578e
+# %% ../nbs/10_method.ipynb #5785062c
 import importlib, importlib.util, json, pkgutil, sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +15,11 @@ import torch, torch.nn.functional as F
 from torch import nn
 from safetensors.torch import save as to_safetensors, safe_open
 from .core import Config, FsrfError, canonical_json, setting, write_atomic
-from .data import DataSpec
+from .data import DataSpec, map_batch
 from .layers import Fusion, Head, POOLS, SequenceEncoder, VectorEncoder
+from .missing import apply_mask, keep_masks, keep_rows
 
-# %% ../nbs/10_method.ipynb #d75f1d59
+# %% ../nbs/10_method.ipynb #3079bfcf
 def sample_loss(spec, logits, y):
     "Task loss per sample (B,): cross-entropy, its mean over labels, or squared error."
     if spec.task == 'regression': return (logits.squeeze(-1) - y).square()
@@ -31,12 +32,12 @@ def shape_logits(spec, flat):
     "(..., n_outputs) as the task has it: (..., L, 2) for `multilabel-binary`, unchanged otherwise."
     return flat.unflatten(-1, (spec.n_classes, 2)) if spec.task == 'multilabel-binary' else flat
 
-# %% ../nbs/10_method.ipynb #51964dd2
+# %% ../nbs/10_method.ipynb #3747f6fc
 def probabilities(spec, logits):
     "What a change of prediction is measured on: class probabilities; for regression the value itself."
     return logits if spec.task == 'regression' else logits.softmax(-1)
 
-# %% ../nbs/10_method.ipynb #f6df9bf1
+# %% ../nbs/10_method.ipynb #0dc8849c
 class Method(nn.Module):
     "A competitor: a network for `spec` (DataSpec) under `config`. Subclasses write `loss` and `predict`."
     config_class, trainable, name = Config, True, None
@@ -57,7 +58,7 @@ def separable(method): return hasattr(method, 'encode') and hasattr(method, 'dec
 
 def n_parameters(method): return sum(p.numel() for p in method.parameters() if p.requires_grad)
 
-# %% ../nbs/10_method.ipynb #ce5afad5
+# %% ../nbs/10_method.ipynb #09698893
 METHODS = {}
 
 def register(name, cls=None, **settings):
@@ -68,7 +69,7 @@ def register(name, cls=None, **settings):
         return c
     return deco(cls) if cls is not None else deco
 
-# %% ../nbs/10_method.ipynb #bcc18ffd
+# %% ../nbs/10_method.ipynb #add065ce
 def load_methods():
     "Import every module of `fsrf.methods`, so that its methods are registered."
     package = importlib.import_module('fsrf.methods')
@@ -88,7 +89,7 @@ def load_plugin(path):
     spec.loader.exec_module(module)
     return module
 
-# %% ../nbs/10_method.ipynb #433486e5
+# %% ../nbs/10_method.ipynb #f5abcac3
 def method_config(name, config=None):
     "The full configuration of the method `name` with the fields of `config` (a dict) set; unknown names are errors."
     if name not in METHODS:
@@ -103,7 +104,7 @@ def build(name, config, spec):
     method.name = name
     return method
 
-# %% ../nbs/10_method.ipynb #6a8d3753
+# %% ../nbs/10_method.ipynb #c311bd5d
 @dataclass(frozen=True)
 class BackboneConfig(Config):
     "Encoders, fusion and head, shared by all methods."
@@ -117,7 +118,7 @@ class BackboneConfig(Config):
     mask_aware: bool = setting(False, help='missing frames are kept out of attention and pooling [ours]')
     frame_drop: float = setting(.5, low=0, high=1, help='MRM: probability that frames of a present modality drop [ours]')
 
-# %% ../nbs/10_method.ipynb #ce9fe695
+# %% ../nbs/10_method.ipynb #c9018590
 class BackboneMethod(Method):
     "Encoders, fusion and head; trained on its input as it comes. Subclasses change `loss`, `represent`, `fusion_width`."
     config_class = BackboneConfig
@@ -148,7 +149,50 @@ class BackboneMethod(Method):
 
 def stack(z): return torch.stack(list(z.values()), 1)
 
-# %% ../nbs/10_method.ipynb #a8fa2085
+# %% ../nbs/10_method.ipynb #e2c8dab8
+class Sweep:
+    "The samples of `dataset` under `conditions` (list of `missing.Condition`): masks now, `logits(method)` as often as needed."
+    def __init__(self, dataset, conditions, *, split, device='cpu', chunk=1024):
+        for c in conditions: keep_masks(dataset.select([0]), c, split=split)      # a bad condition fails before any work
+        self.dataset, self.conditions, self.device, self.chunk = dataset, list(conditions), device, chunk
+        keep = {}
+        for c in self.conditions: keep[c] = keep_masks(dataset, c, split=split)
+        self.keep = {c: {m: torch.from_numpy(k) for m, k in v.items()} for c, v in keep.items()}
+    def logits(self, method):
+        "(C, N, ...) on the CPU: a row of logits per condition and sample; dropout off, no gradient."
+        training = method.training
+        method.eval()
+        run = self._shared if separable(method) else self._afresh
+        with torch.no_grad():
+            out = [run(method, b) for b in self.dataset.batches(self.chunk, device=self.device)]
+        method.train(training)
+        return torch.cat(out, 1)
+
+# %% ../nbs/10_method.ipynb #de52ef32
+def _masked(self: Sweep, batch, condition): return apply_mask(batch, keep_rows(self.keep[condition], batch.index))
+
+def _afresh(self: Sweep, method, batch):
+    return torch.stack([method.predict(self._masked(batch, c)).cpu() for c in self.conditions])
+
+def _shared(self: Sweep, method, batch):
+    "As `_afresh`, with the encodings of whole and of zeroed modalities made once."
+    def drops_frames(c): return any(0 < c.rate(m) for m in c.subset) and not all(c.rate(m) == 1 for m in c.subset)
+    whole = method.encode(batch)
+    zero = method.encode(map_batch(batch, lambda t: t*0 if t.is_floating_point() and t.dim() == 3 else t & False if t.dtype == torch.bool else t))
+    out = []
+    for c in self.conditions:
+        if drops_frames(c):
+            b = self._masked(batch, c)
+            z, present = method.encode(b), b.present
+        else:
+            here = [m in c.subset and c.rate(m) < 1 for m in batch.names]
+            z = {m: whole[m] if h else zero[m] for m, h in zip(batch.names, here)}
+            present = batch.present & torch.tensor(here, device=batch.present.device)
+        out.append(method.decide(z, present).cpu())
+    return torch.stack(out)
+Sweep._masked, Sweep._afresh, Sweep._shared = _masked, _afresh, _shared
+
+# %% ../nbs/10_method.ipynb #5d34283c
 def save_method(method, path, meta=None):
     "Write weights, and name, config, spec and `meta` as metadata, to `path` (safetensors), whole or not at all."
     head = dict(name=method.name, config=method.config.to_dict(), spec=method.spec.to_dict(), **(meta or {}))
