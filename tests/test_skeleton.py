@@ -434,7 +434,7 @@ def test_ci_is_make_test():
 
 
 @pytest.mark.filterwarnings("ignore:Overriding existing pre_save_hook")
-def test_jupyter_saves_clean_notebooks(small_project):
+def test_jupyter_saves_clean_notebooks(small_project, monkeypatch, caplog):
     "`make lab` loads tools/jupyter_server_config.py: a saved notebook is a cleaned one, its tags kept"
     from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
     from traitlets.config import Config
@@ -442,9 +442,11 @@ def test_jupyter_saves_clean_notebooks(small_project):
     source = (ROOT / "tools/jupyter_server_config.py").read_text(encoding="utf-8")
     exec(compile(source, "config", "exec"), {"get_config": lambda: config})
     import asyncio
+    monkeypatch.chdir(small_project)
     manager = AsyncLargeFileManager(root_dir=str(small_project), config=config)
     cell = nbformat.v4.new_code_cell("x = 1", execution_count=7, metadata={"tags": ["parameters"], "scrolled": True})
     model = {"type": "notebook", "format": "json", "content": nbformat.v4.new_notebook(cells=[cell])}
     asyncio.run(manager.save(model, "nbs/saved.ipynb"))
     saved = read(small_project / "nbs/saved.ipynb")["cells"][0]
+    assert not caplog.records, "the hook failed"
     assert saved["execution_count"] is None and saved["metadata"] == {"tags": ["parameters"]}
