@@ -6,7 +6,7 @@
 __all__ = ['prior_logits', 'Majority', 'ZeroInput', 'LanguageOnly', 'time_means', 'fit_linear', 'fit_task', 'task_score',
            'RidgeConfig', 'Ridge', 'prepare']
 
-# %% ../../nbs/methods/floors.ipynb #f17d4ef1
+# %% ../../nbs/methods/floors.ipynb #83acea52
 import dataclasses, warnings
 import numpy as np, torch
 from ..core import Config, setting
@@ -14,7 +14,7 @@ from ..layers import masked_mean
 from ..method import BackboneMethod, Method, narrow, register, shape_logits, zeroed
 from ..missing import MRMLaw, mrm
 
-# %% ../../nbs/methods/floors.ipynb #f06f18a7
+# %% ../../nbs/methods/floors.ipynb #8db2a5f7
 def prior_logits(spec, y):
     "What is known before any input: log class frequencies (n_outputs,), or the mean of y (1,)."
     if spec.task == 'regression': return torch.tensor([float(np.mean(y))])
@@ -33,13 +33,13 @@ class Majority(Method):
     def prepare(self, train, valid): self.prior.copy_(prior_logits(self.spec, train.y))
     def predict(self, batch): return shape_logits(self.spec, self.prior.expand(len(batch), -1))
 
-# %% ../../nbs/methods/floors.ipynb #cf4fb726
+# %% ../../nbs/methods/floors.ipynb #cdc33e5d
 @register('zero_input')
 class ZeroInput(BackboneMethod):
     "The backbone on zeroed features; only lengths are left."
     def encode(self, batch): return super().encode(zeroed(batch))
 
-# %% ../../nbs/methods/floors.ipynb #dc0f9c97
+# %% ../../nbs/methods/floors.ipynb #233bb028
 @register('language_only')
 class LanguageOnly(BackboneMethod):
     "The backbone for the first modality of the spec; the others are never looked at."
@@ -51,7 +51,7 @@ class LanguageOnly(BackboneMethod):
         law = MRMLaw(p_frames=self.config.frame_drop)
         return super().loss(mrm(narrow(batch, self.spec.names[:1]), law, generator), generator)
 
-# %% ../../nbs/methods/floors.ipynb #07ff1cf7
+# %% ../../nbs/methods/floors.ipynb #86e2a533
 def time_means(batch): return torch.cat([masked_mean(x, batch.valid()[m]) for m, x in batch.x.items()], 1)
 
 def fit_linear(task, x, y, strength):
@@ -67,7 +67,7 @@ def fit_linear(task, x, y, strength):
     w, b = model.coef_.T, model.intercept_
     return (w, b) if w.shape[1] > 1 else (np.hstack([-w, w])/2, np.array([-b[0], b[0]])/2)
 
-# %% ../../nbs/methods/floors.ipynb #83ca4627
+# %% ../../nbs/methods/floors.ipynb #b185f726
 def fit_task(spec, x, y, strength):
     "Weights (d, n_outputs) and bias (n_outputs,) for the task: one model, or one per label."
     if spec.task != 'multilabel-binary': return fit_linear(spec.task, x, y, strength)
@@ -80,7 +80,7 @@ def task_score(spec, logits, y):
     pred = logits.reshape(len(y), -1, 2).argmax(-1) if spec.task == 'multilabel-binary' else logits.argmax(-1)
     return (pred == y).mean()
 
-# %% ../../nbs/methods/floors.ipynb #145663e8
+# %% ../../nbs/methods/floors.ipynb #6020f255
 @dataclasses.dataclass(frozen=True)
 class RidgeConfig(Config):
     "Linear models on time-means."
@@ -105,7 +105,7 @@ class Ridge(Method):
         every = torch.einsum('bd,cdk->bck', x, self.weight) + self.bias
         return shape_logits(self.spec, every[torch.arange(len(x), device=x.device), code])
 
-# %% ../../nbs/methods/floors.ipynb #b42a1a08
+# %% ../../nbs/methods/floors.ipynb #965ae00c
 def prepare(self: Ridge, train, valid):
     "Fit all models; the penalty of each is the one that does best on validation."
     means = [time_means(p.batch()).numpy().astype(np.float64) for p in (train, valid)]
