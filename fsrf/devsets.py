@@ -6,14 +6,14 @@
 __all__ = ['SHA256', 'read_arrays', 'word_sequences', 'last_frame', 'load_meld', 'align_left', 'load_mmmo', 'load_mosi',
            'time_means', 'linear_reference']
 
-# %% ../nbs/02_devsets.ipynb #d91fc4a7
-import warnings, zipfile
+# %% ../nbs/02_devsets.ipynb #7ef27ed7
+import warnings, zipfile, zlib
 from functools import partial
 import numpy as np
 from .core import FsrfError, data_root, hash_file
 from .data import MultimodalDataset, make_folds, register_dataset
 
-# %% ../nbs/02_devsets.ipynb #08667f78
+# %% ../nbs/02_devsets.ipynb #88e773ed
 SHA256 = {   # the files that the numbers in this project were made from
     'meld/meld_dev_trimodal.npz': 'd6b249d2ab3acc9aedf4f06c3624b276455e46c53fa61758bd3b10988b857dcf',
     'mmmo/mmmo_seq20.npz': 'e2214d72d1910bb9b466e6e367d251bd0ba5a612621be0f3ba9fffd941f88395',
@@ -27,7 +27,7 @@ def _check_sum(path, file):
         warnings.warn(f'{path} differs from the file that this project knows (sha256 {found[:16]}..., known '
                       f'{SHA256[file][:16]}...): results will not be comparable', stacklevel=3)
 
-# %% ../nbs/02_devsets.ipynb #72ea70a8
+# %% ../nbs/02_devsets.ipynb #b07b0b31
 _KINDS = dict(f=('f', 'floats'), i=('iu', 'integers'), U=('U', 'strings'), b=('b', 'booleans'))
 
 def _check_array(a, where, kind, rows):
@@ -37,7 +37,7 @@ def _check_array(a, where, kind, rows):
                         found=f'{a.dtype}, shape {a.shape}',
                         expected=f'{words}, {kind[1]} axes' + (f', {rows} rows' if rows is not None else ''))
 
-# %% ../nbs/02_devsets.ipynb #85a0640b
+# %% ../nbs/02_devsets.ipynb #903ba82a
 def read_arrays(file, kinds, *, tables=()):
     "{key: array} from `file` (a path below `data_root()`); all but the `tables` have the first key's number of rows."
     path = data_root()/file
@@ -50,16 +50,16 @@ def read_arrays(file, kinds, *, tables=()):
                 raise FsrfError('arrays are missing in a file', where=path, expected=', '.join(missing),
                                 found=', '.join(z.files), do=_POINT)
             for key, kind in kinds.items():
-                out[key] = z[key]
+                out[key] = np.asarray(z[key])   # a member that is no array comes as bytes
                 _check_array(out[key], f'{path}, {key}', kind, None if key in tables else rows)
                 if rows is None: rows = len(out[key])
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as e:
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as e:
         if isinstance(e, FsrfError): raise
         raise FsrfError('a file of the development sets cannot be read', where=path, expected='an .npz without pickles',
                         found=e, do=_POINT) from e
     return out
 
-# %% ../nbs/02_devsets.ipynb #2f7d56c3
+# %% ../nbs/02_devsets.ipynb #d0912765
 def word_sequences(ids, table, *, where='T_glove_ids'):
     "(x (N, T, d) float32, length (N,)) from word numbers (N, T) into `table` (V, d); word 0 gives a zero frame."
     if ids.min(initial=0) < 0 or ids.max(initial=0) >= len(table):
@@ -74,7 +74,7 @@ def last_frame(holds):
     size = holds.shape[1]
     return np.where(holds.any(1), size - np.argmax(holds[:, ::-1], 1), 0)
 
-# %% ../nbs/02_devsets.ipynb #1a8e1e64
+# %% ../nbs/02_devsets.ipynb #4a5a1d64
 def _vector(a):
     "A vector modality: (x (N, 1, d) float32, length of ones)."
     return a.astype(np.float32)[:, None], np.ones(len(a), np.int64)
@@ -84,13 +84,13 @@ def _dataset(name, modalities, y, ids, task, *, title, cite, class_names=(), spl
     return MultimodalDataset(name, x, length, y, [str(i) for i in ids], task, class_names, split=split, folds=folds,
                              meta=dict(title=title, cite=cite, **meta))
 
-# %% ../nbs/02_devsets.ipynb #a3c43c9b
+# %% ../nbs/02_devsets.ipynb #810bd2b4
 _MELD = dict(utt_id='U1', dialogue='i1', sentiment='U1', A_wav2vec2='f2', V_openface_au='f2', T_minilm='f2',
              T_glove_ids='i2', T_glove_table='f2', fold5='i1')
 _LANGUAGE = dict(glove='GloVe', minilm='MiniLM')
 _POLARITY = ('negative', 'positive')
 
-# %% ../nbs/02_devsets.ipynb #0c61b9f6
+# %% ../nbs/02_devsets.ipynb #bb98734b
 def _language(a, kind):
     if kind == 'glove': return word_sequences(a['T_glove_ids'], a['T_glove_table'])
     return _vector(a['T_minilm'])
@@ -101,7 +101,7 @@ def _classes(labels, names, where):
         raise FsrfError('a class never occurs', where=where, expected=names, found=sorted(set(labels)))
     return np.select([labels == c for c in names], range(len(names)), -1)
 
-# %% ../nbs/02_devsets.ipynb #bfb9a70d
+# %% ../nbs/02_devsets.ipynb #70df8666
 def load_meld(classes, language):
     "MELD-dev: `classes` '3class' or 'negpos', `language` 'glove' or 'minilm'; one set of five folds, dialogues apart."
     a = read_arrays('meld/meld_dev_trimodal.npz', _MELD, tables=('T_glove_table',))
@@ -118,7 +118,7 @@ def load_meld(classes, language):
 for _c in ('3class', 'negpos'):
     for _l in _LANGUAGE: register_dataset(f'meld-{_c}-{_l}')(partial(load_meld, _c, _l))
 
-# %% ../nbs/02_devsets.ipynb #2e5ad0ff
+# %% ../nbs/02_devsets.ipynb #e53e6657
 def align_left(x):
     "({m: (N, T, d)}, length (N,)): rows moved together so that the first frame that any modality holds comes first."
     holds = np.any([(v != 0).any(-1) for v in x.values()], axis=0)
@@ -128,7 +128,7 @@ def align_left(x):
     valid = (np.arange(size) < length[:, None])[..., None]
     return {m: np.take_along_axis(v, source, 1) * valid for m, v in x.items()}, length
 
-# %% ../nbs/02_devsets.ipynb #4b416d2f
+# %% ../nbs/02_devsets.ipynb #16e08fba
 @register_dataset('ict-mmmo-120')
 def load_mmmo():
     "ICT-MMMO, the 120 rows with text: three aligned sequences, binary (label > 3 positive), 5 x 5 stratified folds."
@@ -146,11 +146,11 @@ def load_mmmo():
                     'binary', class_names=_POLARITY, folds=make_folds(len(y), repeats=5, y=y, seed=0), score=score,
                     title='ICT-MMMO-120', cite='Wöllmer et al. 2013')
 
-# %% ../nbs/02_devsets.ipynb #a72713c7
+# %% ../nbs/02_devsets.ipynb #ee2d5461
 _MOSI = dict(utt_id='U1', video='U1', label='f1', split='U1', n_words='i1', T_minilm='f2', A_covarep73='f2',
              T_glove_ids='i2', T_glove_table='f2', A_word_timing='f3')
 
-# %% ../nbs/02_devsets.ipynb #537e87c9
+# %% ../nbs/02_devsets.ipynb #9479fea4
 def load_mosi(language, binary):
     "MOSI with language ('glove' or 'minilm'), audio and word timing; scores in [-3, 3], or Has0 classes when `binary`."
     a = read_arrays('mosi/mosi_language_acoustic.npz', _MOSI, tables=('T_glove_table',))
@@ -168,7 +168,7 @@ def load_mosi(language, binary):
 for _n, *_args in (('', 'minilm', False), ('-glove', 'glove', False), ('-binary', 'minilm', True)):
     register_dataset('mosi-lat'+_n)(partial(load_mosi, *_args))
 
-# %% ../nbs/02_devsets.ipynb #53a3add8
+# %% ../nbs/02_devsets.ipynb #122c9fdc
 def time_means(ds, modalities=None):
     "(N, sum of dims): each modality's mean over its frames that hold something; zeros where there is none."
     def mean(x): return x.sum(1, dtype=np.float64) / np.maximum((x != 0).any(-1).sum(1), 1)[:, None]
@@ -185,7 +185,7 @@ def _linear(task, x, y, C):
         return lambda x: np.stack([f(x) for f in fs], 1)
     return LogisticRegression(C=C, max_iter=1000, tol=1e-2).fit(x, y).predict
 
-# %% ../nbs/02_devsets.ipynb #f23c9865
+# %% ../nbs/02_devsets.ipynb #7cdbbb3f
 def _f1(y, predicted):
     from sklearn.metrics import f1_score
     if y.ndim == 2: return np.mean([_f1(y[:, i], predicted[:, i]) for i in range(y.shape[1])])
