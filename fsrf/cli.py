@@ -6,13 +6,13 @@
 __all__ = ['DATASETS', 'METHODS', 'SEEDS', 'NOTEBOOKS', 'names', 'numbers', 'parser', 'print_report', 'make_report',
            'command_reproduce', 'first_line', 'command_list', 'command_rows', 'command_report', 'main']
 
-# %% ../nbs/15_cli.ipynb #cf255bce
+# %% ../nbs/15_cli.ipynb #efffc25c
 import argparse, json, sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-# %% ../nbs/15_cli.ipynb #398cbdc8
+# %% ../nbs/15_cli.ipynb #a174cc93
 DATASETS, METHODS, SEEDS = 'synthetic-quick', 'fsrf,corrkd,plain_mrm,complete,majority', '0,1,2'
 
 def names(text):
@@ -29,7 +29,7 @@ def numbers(text):
         out += range(int(low), int(high if dash else low) + 1)
     return out
 
-# %% ../nbs/15_cli.ipynb #3402fd93
+# %% ../nbs/15_cli.ipynb #a2898349
 def _reproduce_arguments(p):
     p.add_argument('--dataset', type=names, default=names(DATASETS), metavar='NAME[,NAME]', help=f'data sets (default: {DATASETS})')
     p.add_argument('--methods', type=names, default=names(METHODS), metavar='NAME[,NAME]', help=f'methods (default: {METHODS})')
@@ -38,12 +38,13 @@ def _reproduce_arguments(p):
     p.add_argument('--out', type=Path, default=Path('runs'), metavar='DIR', help='where the runs go (default: runs)')
     p.add_argument('--workers', type=int, default=2, metavar='N', help='runs at a time, one thread each (default: 2)')
     p.add_argument('--device', default='auto', help="'auto' (default), 'cpu', 'cuda', ...")
+    p.add_argument('--tuned', type=Path, metavar='FILE', help='a JSON file of settings per data set, such as data/results/tuned.json')
     p.add_argument('--plugin', default='', metavar='FILE', help='a .py file or module that registers methods or data sets')
     p.add_argument('--set', action='append', default=[], dest='settings', metavar='KEY=VALUE',
                    help='train.FIELD=.., evaluation.FIELD=.., METHOD.FIELD=.., or config.FIELD=.. for all methods; repeatable')
     p.add_argument('--quiet', action='store_true', help='no progress bar')
 
-# %% ../nbs/15_cli.ipynb #59d8753e
+# %% ../nbs/15_cli.ipynb #1416ba03
 def parser():
     "The argument parser of `fsrf`."
     p = argparse.ArgumentParser('fsrf', description='Factorization-guided semantic recovery under missing modalities: train, compare, report.',
@@ -65,7 +66,7 @@ def parser():
     one.add_argument('--out', type=Path, default=Path('report'), metavar='DIR', help='where they go (default: report)')
     return p
 
-# %% ../nbs/15_cli.ipynb #b3166f62
+# %% ../nbs/15_cli.ipynb #b9d77c4f
 def print_report(rows):
     "Table, paired differences and constant predictors of each data set, on standard output."
     from fsrf import report
@@ -77,7 +78,7 @@ def print_report(rows):
     for c in constant.itertuples():
         print(f'warning: {c.method} on {c.dataset}, seed {c.seed}, fold {c.fold}, predicts a constant on complete input')
 
-# %% ../nbs/15_cli.ipynb #e5276e43
+# %% ../nbs/15_cli.ipynb #961b2418
 NOTEBOOKS = ('table_inter', 'fig_missing_rate')
 
 def make_report(paths, out):
@@ -94,18 +95,20 @@ def make_report(paths, out):
             if f.suffix in suffixes: print(f'{kind:<9} {_shown(f)}')
     return files
 
-# %% ../nbs/15_cli.ipynb #4c13fc47
+# %% ../nbs/15_cli.ipynb #6de7bd04
 def _shown(path):
     "A path as short as it can be said from here."
     path = Path(path).resolve()
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
-# %% ../nbs/15_cli.ipynb #5e20ba84
+# %% ../nbs/15_cli.ipynb #b0e03a25
 def command_reproduce(args):
     from fsrf import run
+    from fsrf.core import read_json
     settings = run.parse_settings(args.settings)
     out = args.out.resolve()
     outcomes = run.reproduce(args.dataset, args.methods, args.seeds, out, workers=args.workers, folds=args.folds, settings=settings,
+                             tuned=read_json(args.tuned) if args.tuned else None,
                              plugin=args.plugin, device=args.device, progress=not args.quiet)
     count = {s: sum(o.status == s for o in outcomes) for s in ('done', 'skipped', 'failed')}
     print(f'{len(outcomes)} runs in {_shown(out)}: {count["done"]} made, {count["skipped"]} there before, {count["failed"]} failed\n')
@@ -116,7 +119,7 @@ def command_reproduce(args):
         print(f'{"rows":<9} {_shown(out/"rows.csv")}')
     return 1 if count['failed'] else 0
 
-# %% ../nbs/15_cli.ipynb #c680ee18
+# %% ../nbs/15_cli.ipynb #afb197d0
 def first_line(thing):
     "The first line of a class's or function's docstring; for `partial(f, .., title=..)` the title."
     if isinstance(thing, partial): return thing.keywords.get('title') or first_line(thing.func)
@@ -132,7 +135,7 @@ def command_list(args):
         for n, text in sorted(found.items()): print(f'  {n:<{max(map(len, found))}}  {text}'.rstrip())
     return 0
 
-# %% ../nbs/15_cli.ipynb #dd3cbd13
+# %% ../nbs/15_cli.ipynb #6ec4b23c
 def command_rows(args):
     from fsrf import run
     to = args.to or args.out/'rows.csv'
@@ -140,14 +143,14 @@ def command_rows(args):
     print(f'{len(rows)} rows of {rows.groupby(["method", "dataset", "seed", "fold"]).ngroups} runs: {_shown(to)}')
     return 0
 
-# %% ../nbs/15_cli.ipynb #b1443cec
+# %% ../nbs/15_cli.ipynb #dbbeb765
 def command_report(args):
     from fsrf.report import read_rows
     print_report(read_rows(args.rows))
     make_report(args.rows, args.out)
     return 0
 
-# %% ../nbs/15_cli.ipynb #1cd22805
+# %% ../nbs/15_cli.ipynb #35de8656
 def main(argv=None):
     "The command `fsrf`; returns the exit code."
     args = parser().parse_args(argv)

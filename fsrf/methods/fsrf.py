@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FSRFConfig', 'FSRF', 'make_views', 'rec_target', 'dhf', 'das', 'loss', 'terms', 'gradient_norms']
 
-# %% ../../nbs/methods/fsrf.ipynb #2ed5c6d6
+# %% ../../nbs/methods/fsrf.ipynb #d05d38c6
 import dataclasses
 import torch
 from torch import nn
@@ -15,7 +15,7 @@ from ..factorization import Decoder, Factors, heterogeneity, homogeneity, masked
 from ..method import BackboneConfig, BackboneMethod, first, join, register, sample_loss, shape_logits, stack
 from ..missing import MRMLaw, observed_share, views
 
-# %% ../../nbs/methods/fsrf.ipynb #f00ddb98
+# %% ../../nbs/methods/fsrf.ipynb #232a0f77
 @dataclasses.dataclass(frozen=True)
 class FSRFConfig(BackboneConfig):
     "The backbone's settings, the weights of DHF and DAS, and the switches of the ablation."
@@ -37,9 +37,9 @@ class FSRFConfig(BackboneConfig):
     views: str = setting('two_incomplete', choices=('two_incomplete', 'complete_incomplete', 'two_and_complete'))
     recover: bool = setting(False, help='factors of absent modalities are recovered, not encoded from zeros [ours]')
     warmup: int = setting(0, low=0, help='steps over which DHF grows to its weight [ours]')
-    complete_share: float = setting(.4, low=0, high=1, help='share of a batch whose complete encoding is the target of rec')
+    complete_share: float = setting(.2, low=0, high=1, help='share of a batch whose complete encoding is the target of rec')
 
-# %% ../../nbs/methods/fsrf.ipynb #6110c2b8
+# %% ../../nbs/methods/fsrf.ipynb #89dade4d
 @register('fsrf')
 class FSRF(BackboneMethod):
     "DHF and DAS on the backbone; see the notebook for each term and its origin."
@@ -62,7 +62,7 @@ class FSRF(BackboneMethod):
         c, s, _ = self.factors(z, noise=False)
         return self.fuse(c, s, present)
 
-# %% ../../nbs/methods/fsrf.ipynb #7c8e326d
+# %% ../../nbs/methods/fsrf.ipynb #3706aa20
 def make_views(config, batch, generator):
     "The views of a batch, one after the other: (Batch of V*B samples, V)."
     law = MRMLaw(p_frames=config.frame_drop)
@@ -70,7 +70,7 @@ def make_views(config, batch, generator):
     v = views(batch, law, generator, n=1 if config.views == 'complete_incomplete' else 2)
     return join(batch, v), 1 + len(v)//len(batch)
 
-# %% ../../nbs/methods/fsrf.ipynb #b8dab673
+# %% ../../nbs/methods/fsrf.ipynb #facf386d
 def rec_target(self: FSRF, batch, z):
     "Complete encodings of the first k samples, and k: from the complete view, or from a pass without gradient."
     if self.config.views != 'two_incomplete': return z[:len(batch)].detach(), len(batch)
@@ -78,7 +78,7 @@ def rec_target(self: FSRF, batch, z):
     with torch.no_grad(): return stack(self.encode(first(batch, k))), k
 FSRF.rec_target = rec_target
 
-# %% ../../nbs/methods/fsrf.ipynb #df18671b
+# %% ../../nbs/methods/fsrf.ipynb #b7d0a4d2
 def dhf(self: FSRF, batch, z, c, s, n, y, present, n_views):
     "The terms of DHF whose weight is not 0: {name: (weight, value)}."
     w, out = self.config, {}
@@ -100,7 +100,7 @@ def dhf(self: FSRF, batch, z, c, s, n, y, present, n_views):
     return out
 FSRF.dhf = dhf
 
-# %% ../../nbs/methods/fsrf.ipynb #f766d23f
+# %% ../../nbs/methods/fsrf.ipynb #071616e5
 def das(self: FSRF, h, logits, seen, n_views):
     "The terms of DAS whose weight is not 0, averaged over pairs of views: {name: (weight, value)}."
     w, out = self.config, {}
@@ -115,7 +115,7 @@ def das(self: FSRF, h, logits, seen, n_views):
     return out
 FSRF.das = das
 
-# %% ../../nbs/methods/fsrf.ipynb #0f10fb73
+# %% ../../nbs/methods/fsrf.ipynb #7bd199f3
 def loss(self: FSRF, batch, generator):
     "Total loss and its parts, unweighted; `terms` gives the weighted tensors themselves."
     terms = self.terms(batch, generator)
@@ -123,7 +123,7 @@ def loss(self: FSRF, batch, generator):
 
 FSRF.loss = loss
 
-# %% ../../nbs/methods/fsrf.ipynb #90df650c
+# %% ../../nbs/methods/fsrf.ipynb #8d8f2616
 def terms(self: FSRF, batch, generator):
     "Every term of the loss on this batch: {name: (weight, value)}."
     view, n_views = make_views(self.config, batch, generator)
@@ -142,10 +142,10 @@ def terms(self: FSRF, batch, generator):
     return out
 FSRF.terms = terms
 
-# %% ../../nbs/methods/fsrf.ipynb #4f8050bf
+# %% ../../nbs/methods/fsrf.ipynb #23e633cd
 register('fsrf_recover', FSRF, recover=True, views='two_and_complete', hom=.01, het=.01, noi=.01, red=.01, rec=.01);
 
-# %% ../../nbs/methods/fsrf.ipynb #64a20a1a
+# %% ../../nbs/methods/fsrf.ipynb #0a99db95
 def gradient_norms(method, batch, generator):
     "Norm of each weighted term's gradient with respect to the encoders' weights: {name: float}."
     weights = [p for p in method.encoders.parameters() if p.requires_grad]
