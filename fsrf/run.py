@@ -6,10 +6,10 @@
 __all__ = ['AFTER', 'THREADS', 'RunSpec', 'project_root', 'template_path', 'template_hash', 'code_hash', 'run_id',
            'check_parameters', 'run_notebook', 'checkpoint_name', 'faults', 'is_done', 'Outcome', 'describe_error',
            'run_lock', 'execute', 'LocalPool', 'load_all', 'dataset', 'n_folds', 'n_repeats', 'parse_settings',
-           'method_settings', 'check_grid', 'fold_numbers', 'settings_for', 'grid', 'print_above', 'run_all',
+           'method_settings', 'check_grid', 'fold_numbers', 'tuned_for', 'grid', 'print_above', 'run_all',
            'make_folder', 'reproduce', 'newest_of_each', 'collect']
 
-# %% ../nbs/14_run.ipynb #9ca5b1b8
+# %% ../nbs/14_run.ipynb #860017cc
 import concurrent.futures as cf
 import contextlib, dataclasses, fcntl, itertools, json, multiprocessing, os, re, shutil, signal, sys, threading, time, warnings
 from functools import lru_cache
@@ -22,7 +22,7 @@ from .method import METHODS, build, load_methods, load_plugin, method_config
 from .report import read_rows
 from .train import TrainConfig
 
-# %% ../nbs/14_run.ipynb #896a05f5
+# %% ../nbs/14_run.ipynb #3c52ac77
 @dataclasses.dataclass(frozen=True)
 class RunSpec:
     "One training and evaluation: what the parameters of `nbs/paper/run.ipynb` say."
@@ -40,7 +40,7 @@ class RunSpec:
         "As papermill takes them: plain JSON values."
         return json.loads(canonical_json(dataclasses.asdict(self)))
 
-# %% ../nbs/14_run.ipynb #7cbcdb9e
+# %% ../nbs/14_run.ipynb #f1411fef
 def project_root():
     "The project that one stands in, else the one that the library is from; workers and kernels are told (`FSRF_ROOT`)."
     root = find_root()
@@ -49,7 +49,7 @@ def project_root():
         os.environ['FSRF_ROOT'] = str(root)
     return root
 
-# %% ../nbs/14_run.ipynb #ca7b9971
+# %% ../nbs/14_run.ipynb #37dd97f7
 def template_path(name='run'):
     "The project's notebook `nbs/paper/<name>.ipynb`."
     if (f := project_root()/'nbs'/'paper'/f'{name}.ipynb').is_file(): return f
@@ -59,7 +59,7 @@ def template_hash(path):
     "A hash of a notebook's cells: kinds, sources and tags."
     return hash_json([(c['cell_type'], ''.join(c['source']), c['metadata'].get('tags', [])) for c in read_json(path)['cells']])
 
-# %% ../nbs/14_run.ipynb #5777fee9
+# %% ../nbs/14_run.ipynb #ff9b243a
 AFTER = ('report', 'figures', 'run', 'cli', '_modidx')     # nothing that a run computes comes from these
 
 @lru_cache
@@ -71,7 +71,7 @@ def code_hash(method):
     def code(f): return [line for line in f.read_text(encoding='utf-8').splitlines() if not line.startswith('# %%')]
     return hash_json({str(f.relative_to(here)): code(f) for f in files})
 
-# %% ../nbs/14_run.ipynb #abe46301
+# %% ../nbs/14_run.ipynb #bd24573e
 def run_id(spec, *, data_sha256, template=None):
     "The run's folder name: method, data set, seed, and a hash of all that it depends on."
     parameters = {**spec.parameters(), 'plugin': hash_file(spec.plugin) if spec.plugin.endswith('.py') else spec.plugin}
@@ -79,7 +79,7 @@ def run_id(spec, *, data_sha256, template=None):
                          code=code_hash(spec.method)))
     return re.sub(r'[^A-Za-z0-9._-]+', '-', f'{spec.method}-{spec.dataset}-s{spec.seed}-{key[:12]}').lstrip('.')
 
-# %% ../nbs/14_run.ipynb #9445960a
+# %% ../nbs/14_run.ipynb #defc9cf1
 def check_parameters(template, names):
     "An error unless the template has a `parameters` cell that knows all the names."
     import papermill
@@ -88,7 +88,7 @@ def check_parameters(template, names):
     if unknown := sorted(set(names) - set(known)):
         raise FsrfError('unknown parameter of a template', where=Path(template).name, found=', '.join(unknown), expected=', '.join(known))
 
-# %% ../nbs/14_run.ipynb #0e56f6df
+# %% ../nbs/14_run.ipynb #b9614f18
 def run_notebook(template, output, parameters):
     "Execute `template` with `parameters` in a kernel of its own and write it to `output`, also when it fails."
     import papermill
@@ -102,12 +102,12 @@ def run_notebook(template, output, parameters):
         return papermill.execute_notebook(*paths, parameters=parameters, kernel_name='python3', progress_bar=False,
             shutdown_kernel='immediate', config=Config(KernelManager=dict(transport_encryption='required')))
 
-# %% ../nbs/14_run.ipynb #31f1fa71
+# %% ../nbs/14_run.ipynb #63d39d8f
 def checkpoint_name(fold=None):
     "A run's checkpoint: `model.safetensors`, or one file per fold."
     return 'model.safetensors' if fold is None else f'model-fold{fold}.safetensors'
 
-# %% ../nbs/14_run.ipynb #7b31581e
+# %% ../nbs/14_run.ipynb #df148f68
 def faults(folder, spec=None):
     "What keeps a run's folder from being done: a list of sentences, empty when it is done."
     folder = Path(folder)
@@ -127,10 +127,10 @@ def faults(folder, spec=None):
         if not model.is_file() or not model.stat().st_size: out.append(f'{model.name} is missing')
     return out
 
-# %% ../nbs/14_run.ipynb #e72a2ed1
+# %% ../nbs/14_run.ipynb #6949a073
 def is_done(folder, spec=None): return not faults(folder, spec)
 
-# %% ../nbs/14_run.ipynb #c82eab4a
+# %% ../nbs/14_run.ipynb #0e641a08
 @dataclasses.dataclass(frozen=True)
 class Outcome:
     "What became of a run: `done`, `skipped` (it was there) or `failed`, with its folder or the failed notebook."
@@ -142,13 +142,13 @@ class Outcome:
     error: str = ''
     def __str__(self): return f'{self.id}: {self.status}' + (f'\n  {self.error}\n  see {self.path}' if self.error else '')
 
-# %% ../nbs/14_run.ipynb #a1b785ed
+# %% ../nbs/14_run.ipynb #c9454004
 def describe_error(e):
     "One line: the cell and the last line of a notebook's traceback; of another exception its kind and message."
     if not hasattr(e, 'ename'): return f'{type(e).__name__}: {str(e).strip() or "no message"}'
     return f'cell {e.cell_index} (In [{e.exec_count}]): {e.ename}: {str(e.evalue).strip()}'
 
-# %% ../nbs/14_run.ipynb #89002cd9
+# %% ../nbs/14_run.ipynb #6f937e44
 @contextlib.contextmanager
 def run_lock(out, id):
     "Only one process at a time works on a run; waits for the other one."
@@ -158,7 +158,7 @@ def run_lock(out, id):
         fcntl.flock(f, fcntl.LOCK_EX)
         yield
 
-# %% ../nbs/14_run.ipynb #4c02248f
+# %% ../nbs/14_run.ipynb #bc7b3170
 def _keep_failed(partial, failed):
     "Of a failed run only the notebook is kept, in place of an earlier failure."
     shutil.rmtree(failed, ignore_errors=True)
@@ -166,7 +166,7 @@ def _keep_failed(partial, failed):
     if (partial/'run.ipynb').is_file(): os.replace(partial/'run.ipynb', failed/'run.ipynb')
     shutil.rmtree(partial, ignore_errors=True)
 
-# %% ../nbs/14_run.ipynb #c45cf55d
+# %% ../nbs/14_run.ipynb #4f1a648e
 def execute(spec, out, id, template=None):
     "Make one run, unless it is done: papermill in this process, the kernel in its own. Never raises for a failed run."
     out, start = Path(out), time.perf_counter()
@@ -186,7 +186,7 @@ def execute(spec, out, id, template=None):
         shutil.rmtree(failed, ignore_errors=True)
     return Outcome(spec, id, 'done', str(whole), time.perf_counter() - start)
 
-# %% ../nbs/14_run.ipynb #b50696d2
+# %% ../nbs/14_run.ipynb #c5b45d7b
 def _start_worker(env):
     "In a new worker: one thread per process, no say in Ctrl-C, and an end when the driver ends."
     os.environ.update(env)
@@ -196,10 +196,10 @@ def _start_worker(env):
         os._exit(1)
     threading.Thread(target=follow, daemon=True).start()
 
-# %% ../nbs/14_run.ipynb #3acc23a4
+# %% ../nbs/14_run.ipynb #54627ba7
 THREADS = dict.fromkeys(('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS'), '1')
 
-# %% ../nbs/14_run.ipynb #0b50deca
+# %% ../nbs/14_run.ipynb #976cbd38
 class LocalPool:
     "`workers` processes on this machine that live until `close`; one that dies is replaced and its task tried once more."
     def __init__(self, workers=2, env=None):
@@ -229,7 +229,7 @@ class LocalPool:
     def __enter__(self): return self
     def __exit__(self, kind, *_): self.close(kill=kind is not None)
 
-# %% ../nbs/14_run.ipynb #90492c46
+# %% ../nbs/14_run.ipynb #3ac094b7
 def load_all(plugin=''):
     "Import every method and data set of the library, and the plug-in's."
     import fsrf.devsets, fsrf.synthetic  # noqa: F401
@@ -243,7 +243,7 @@ def n_folds(ds): return 1 if ds.folds is None else int(ds.folds.max()) + 1
 
 def n_repeats(ds): return 1 if ds.folds is None else len(ds.folds)
 
-# %% ../nbs/14_run.ipynb #2f89c892
+# %% ../nbs/14_run.ipynb #fe5570fc
 def parse_settings(texts):
     "`['train.epochs=5', 'fsrf.width=32']` -> `{'train': {'epochs': 5}, 'fsrf': {'width': 32}}`; values are JSON, else text."
     out = {}
@@ -257,7 +257,7 @@ def parse_settings(texts):
         out[group][name] = value
     return out
 
-# %% ../nbs/14_run.ipynb #59c0b31f
+# %% ../nbs/14_run.ipynb #3fac3bd0
 def method_settings(method, settings, methods):
     "The config of one method out of `settings`; a group that is no chosen method, or a field that nobody has, is an error."
     if unknown := set(settings) - {'train', 'evaluation', 'config', *methods}:
@@ -269,7 +269,7 @@ def method_settings(method, settings, methods):
         raise FsrfError('no chosen method has this field', where='--set config', found=', '.join(sorted(nobody)))
     return {k: v for k, v in common.items() if k in fields(method)} | settings.get(method, {})
 
-# %% ../nbs/14_run.ipynb #c97022ac
+# %% ../nbs/14_run.ipynb #8483c029
 def _known(kind, names, known):
     if not names: raise FsrfError(f'no {kind} given', expected=', '.join(sorted(known)))
     if twice := sorted({n for n in names if list(names).count(n) > 1}): raise FsrfError(f'a {kind} is named twice', found=', '.join(map(str, twice)))
@@ -277,7 +277,7 @@ def _known(kind, names, known):
         raise FsrfError(f'unknown {kind}', found=', '.join(map(repr, bad)), expected=', '.join(sorted(known)),
                         do='choose from these; a plug-in file can add its own')
 
-# %% ../nbs/14_run.ipynb #8452e0f6
+# %% ../nbs/14_run.ipynb #a8cc8f8d
 def check_grid(datasets, methods, seeds, settings):
     "Names, seeds and settings, all before any training; errors list what is known."
     _known('method', methods, METHODS); _known('data set', datasets, data.DATASETS); _known('seed', seeds, None)
@@ -289,7 +289,7 @@ def check_grid(datasets, methods, seeds, settings):
         method_config(m, config)
         with seeded('check'): build(m, config, dataset(d).spec)
 
-# %% ../nbs/14_run.ipynb #4574d045
+# %% ../nbs/14_run.ipynb #5e05066a
 def fold_numbers(ds, folds):
     "The folds of a data set, or those of `folds`, which must exist; () where it has a published split."
     every = range(n_folds(ds))
@@ -297,41 +297,41 @@ def fold_numbers(ds, folds):
         raise FsrfError('no such fold', where=ds.name, found=', '.join(map(str, bad)), expected=f'0..{every[-1]}')
     return () if ds.folds is None else tuple(folds or every)
 
-def settings_for(dataset, settings, tuned, methods):
-    "What holds on one data set: `tuned[dataset]`, with `settings` over it; tuned values of other methods are left out."
-    own = {k: v for k, v in (tuned or {}).get(dataset, {}).items() if k in ('train', 'evaluation', *methods)}
-    return {k: {**own.get(k, {}), **settings.get(k, {})} for k in {**own, **settings}}
+def tuned_for(tuned, dataset, method):
+    "What a file of chosen settings says of a method on a data set: (train, config); `*` stands for every method."
+    here = (tuned or {}).get(dataset, {})
+    every, own = here.get('*', {}), here.get(method, {})
+    return tuple({**every.get(k, {}), **own.get(k, {})} for k in ('train', 'config'))
 
-# %% ../nbs/14_run.ipynb #eea33f34
+# %% ../nbs/14_run.ipynb #083dd27f
 def grid(datasets, methods, seeds, *, folds=None, settings=None, tuned=None, plugin='', device='auto'):
     """The runs of a grid, checked: [RunSpec], slow methods as you name them first. `settings`: see `parse_settings`;
-    `tuned`: {data set: settings} as `data/results/tuned.json` holds them."""
+    `tuned`: {data set: {method: {'train': .., 'config': ..}}} as `data/results/tuned.json` holds it; `settings` go before it."""
+    settings = settings or {}
     project_root(); load_all(plugin)
-    _known('data set', datasets, data.DATASETS)
-    per = {d: settings_for(d, settings or {}, tuned, methods) for d in datasets}
-    for d in datasets: check_grid([d], methods, seeds, per[d])
-    pick_device(device)
-    out = []
+    check_grid(datasets, methods, seeds, settings); pick_device(device)
+    plugin, out = str(Path(plugin).resolve()) if plugin.endswith('.py') else plugin, []
     for m, d, s in itertools.product(methods, datasets, seeds):
-        ds = dataset(d)
-        out.append(RunSpec(m, d, s, fold_numbers(ds, folds), s % n_repeats(ds), method_settings(m, per[d], methods), per[d].get('train', {}),
-                           per[d].get('evaluation', {}), str(Path(plugin).resolve()) if plugin.endswith('.py') else plugin, device))
+        ds, (train, config) = dataset(d), tuned_for(tuned, d, m)
+        train, config = {**train, **settings.get('train', {})}, {**config, **method_settings(m, settings, methods)}
+        TrainConfig.from_dict(train); method_config(m, config)
+        out.append(RunSpec(m, d, s, fold_numbers(ds, folds), s % n_repeats(ds), config, train, settings.get('evaluation', {}), plugin, device))
     for d, f, r in sorted({(s.dataset, f, s.repeat) for s in out for f in s.folds or (0,)}): dataset(d).parts(f, r, scale=False)
     return out
 
-# %% ../nbs/14_run.ipynb #79552a1e
+# %% ../nbs/14_run.ipynb #b69cf6ce
 def print_above(text):
     "A line on standard error, above a running progress bar."
     from tqdm.auto import tqdm
     tqdm.write(text, file=sys.stderr)
 
-# %% ../nbs/14_run.ipynb #81d3335d
+# %% ../nbs/14_run.ipynb #f0a215bb
 def _finish(future, spec, id, out):
     "The outcome of a future; a worker that died twice is a failed run too."
     try: return future.result()
     except Exception as e: return Outcome(spec, id, 'failed', str(Path(out)/f'.partial-{id}'/'run.ipynb'), error=describe_error(e))
 
-# %% ../nbs/14_run.ipynb #2025e3f4
+# %% ../nbs/14_run.ipynb #0976d5e7
 def run_all(specs, out, *, submit, ids, progress=True, report=None):
     "Submit what is not done yet, gather the outcomes in the order of `specs`. `report` gets each failed one at once."
     from tqdm.auto import tqdm
@@ -349,7 +349,7 @@ def run_all(specs, out, *, submit, ids, progress=True, report=None):
             if o.status == 'failed': (report or print_above)(f'FAILED {o}')
     return [done[i] for i in ids]
 
-# %% ../nbs/14_run.ipynb #158bdad6
+# %% ../nbs/14_run.ipynb #b1fe080b
 def make_folder(out):
     "Make the output folder, or say why it cannot be written to."
     try:
@@ -357,7 +357,7 @@ def make_folder(out):
         write_atomic(out/'.writable', '').unlink()
     except OSError as e: raise FsrfError('cannot write to the output folder', where=out, found=e) from e
 
-# %% ../nbs/14_run.ipynb #c1947f06
+# %% ../nbs/14_run.ipynb #7ea4e803
 def reproduce(datasets, methods, seeds, out='runs', *, workers=2, folds=None, settings=None, tuned=None, plugin='', device='auto',
               submit=None, progress=True, report=None):
     "The grid as papermill runs under `out`: [Outcome]. `submit(function, *arguments) -> Future` replaces the local workers."
@@ -371,7 +371,7 @@ def reproduce(datasets, methods, seeds, out='runs', *, workers=2, folds=None, se
     if submit: return run_all(specs, out, submit=submit, ids=ids, progress=progress, report=report)
     with LocalPool(min(workers, len(specs))) as pool: return run_all(specs, out, submit=pool.submit, ids=ids, progress=progress, report=report)
 
-# %% ../nbs/14_run.ipynb #6f2ba752
+# %% ../nbs/14_run.ipynb #c2efa5cd
 def newest_of_each(folders):
     "Of the folders of runs of one (method, data set, seed, repeat), the one that was finished last."
     latest = {}
