@@ -13,7 +13,7 @@ import numpy as np, pandas as pd
 from fsrf.core import canonical_json, find_root, read_json, seeded, stable_seed, write_atomic, write_json
 from fsrf.data import load_dataset
 from fsrf.method import build
-from fsrf.run import load_all, n_folds
+from fsrf.run import load_all
 from fsrf.train import TrainConfig, fit
 from tqdm.auto import tqdm
 
