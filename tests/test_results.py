@@ -24,9 +24,8 @@ def test_every_set_has_rows_of_all_methods_and_seeds(rows):
         assert trained.nunique() == 1 and trained.iloc[0] >= 3, f"{name}: {trained.to_dict()}"
 
 
-def test_one_version_of_code_and_data_per_set(rows):
-    for column in ("commit", "data_sha256"):
-        assert (rows.groupby("dataset")[column].nunique() == 1).all(), column
+def test_one_version_of_the_data_and_committed_code(rows):
+    assert (rows.groupby("dataset").data_sha256.nunique() == 1).all()
     assert not rows.commit.str.contains("dirty").any()
 
 
