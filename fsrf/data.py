@@ -7,14 +7,15 @@ __all__ = ['TASKS', 'PARTS', 'DATASETS', 'READERS', 'ModalitySpec', 'DataSpec', 
            'repeat_batch', 'MultimodalDataset', 'sha256', 'select', 'column_statistics', 'standardise', 'parts',
            'make_folds', 'tensors', 'batch', 'batches', 'register_dataset', 'load_dataset', 'summary']
 
-# %% ../nbs/01_data.ipynb #69a48d5d
+# %% ../nbs/01_data.ipynb #15a8d22a
 import dataclasses
 from dataclasses import dataclass, field
 import numpy as np, torch
 from .core import FsrfError, hash_arrays, generator
 
-# %% ../nbs/01_data.ipynb #adc270c4
+# %% ../nbs/01_data.ipynb #8a3f1dfd
 TASKS = ('binary', 'multiclass', 'multilabel-binary', 'regression')
+PARTS = ('train', 'valid', 'test')
 
 @dataclass(frozen=True)
 class ModalitySpec:
@@ -25,7 +26,7 @@ class ModalitySpec:
     @property
     def is_vector(self): return self.max_len == 1
 
-# %% ../nbs/01_data.ipynb #94d64c64
+# %% ../nbs/01_data.ipynb #f78c277e
 @dataclass(frozen=True)
 class DataSpec:
     "What a method must know of the data: modalities, task, number of classes (labels, for `multilabel-binary`)."
@@ -44,7 +45,7 @@ class DataSpec:
     def from_dict(cls, d):
         return cls(tuple(ModalitySpec(**m) for m in d['modalities']), d['task'], d['n_classes'], tuple(d['class_names']))
 
-# %% ../nbs/01_data.ipynb #386719fa
+# %% ../nbs/01_data.ipynb #e4ba5009
 def frame_mask(length, size):
     "Which of `size` frames are not padding: bool (B, size) from lengths (B,)."
     return torch.arange(size, device=length.device) < length[:, None]
@@ -58,7 +59,9 @@ class Batch:
     index: torch.Tensor
     observed: dict = None
     def __post_init__(self):
-        if self.observed is None: self.observed = {m: v & (self.x[m] != 0).any(-1) for m, v in self.valid().items()}
+        if self.observed is None:
+            valid = self.valid()
+            self.observed = {m: valid[m] & (x != 0).any(-1) for m, x in self.x.items()}   # in x's order, as `names`
     def __len__(self): return len(self.index)
     @property
     def names(self): return tuple(self.x)
@@ -68,7 +71,7 @@ class Batch:
         "Which modalities have any observed frame: bool (B, M)."
         return torch.stack([o.any(1) for o in self.observed.values()], 1)
 
-# %% ../nbs/01_data.ipynb #a3a50624
+# %% ../nbs/01_data.ipynb #34c837b8
 def _each(t, f): return {k: f(v) for k, v in t.items()} if isinstance(t, dict) else f(t)
 
 def map_batch(batch, f):
@@ -81,7 +84,7 @@ def repeat_batch(batch, n):
     "The batch `n` times, one after the other: sample i stands in rows i, B+i, 2B+i, ..."
     return map_batch(batch, lambda t: t.repeat(n, *[1]*(t.dim()-1)))
 
-# %% ../nbs/01_data.ipynb #35082557
+# %% ../nbs/01_data.ipynb #c38a649a
 def _check_modality(name, x, length, n):
     where = f'modality {name!r}'
     if x.ndim != 3 or x.shape[0] != n or x.shape[1] < 1 or x.shape[2] < 1:
@@ -94,8 +97,11 @@ def _check_modality(name, x, length, n):
         raise FsrfError('features hold NaN or infinity', where=f'{where}, sample {i}, frame {t}, column {k}',
                         found=f'{x[i, t, k]} ({(~np.isfinite(x)).sum()} such values in all)', expected='finite numbers',
                         do='repair or drop these columns or samples before training; a mean would hide them')
+    if x[np.arange(x.shape[1]) >= length[:, None]].any():
+        raise FsrfError('padding is not zero', where=where, expected='zeros behind the last valid frame of each sample',
+                        do='set it to zero, or correct the lengths')
 
-# %% ../nbs/01_data.ipynb #22d8d38d
+# %% ../nbs/01_data.ipynb #573e56d0
 def _check_labels(y, task, n_classes, n):
     if task not in TASKS: raise FsrfError('unknown task', expected=', '.join(TASKS), found=repr(task))
     shape = (n, n_classes) if task == 'multilabel-binary' else (n,)
@@ -108,7 +114,23 @@ def _check_labels(y, task, n_classes, n):
         raise FsrfError('a label lies outside the task', where=f'y, task {task}', expected=f'integers in 0..{top}',
                         found=f'{y.dtype} in {y.min()}..{y.max()}', do='map the labels to classes first')
 
-# %% ../nbs/01_data.ipynb #06a3012a
+# %% ../nbs/01_data.ipynb #e8f71ed9
+def _check_assignment(name, split, folds, n):
+    if split is not None and (split.shape != (n,) or not set(split.tolist()) <= set(PARTS)):
+        raise FsrfError('wrong split', where=name, expected=f'{n} of {", ".join(PARTS)}',
+                        found=f'shape {split.shape}, {", ".join(sorted(set(map(str, split.ravel().tolist())))[:5])}')
+    if folds is not None and (folds.ndim != 2 or folds.shape[1] != n or folds.dtype.kind not in 'iu'):
+        raise FsrfError('wrong folds', where=name, expected=f'integers of shape (repeats, {n})',
+                        found=f'{folds.dtype}, shape {folds.shape}')
+
+def _array(v, dtype, what):
+    "`v` as an array of `dtype`; what that would change or cannot read is an error."
+    try: a = np.asarray(v); out = a.astype(dtype)
+    except (TypeError, ValueError) as e: raise FsrfError('not an array of numbers', where=what, found=e) from e
+    if dtype == np.int64 and (out != a).any(): raise FsrfError('wrong lengths', where=what, expected='integers')
+    return out
+
+# %% ../nbs/01_data.ipynb #6c02e49b
 @dataclass
 class MultimodalDataset:
     "Features `x[m]` (N, T_m, d_m), lengths, labels, ids, and a split or folds; checked when made. Padding must be zero."
@@ -128,8 +150,12 @@ class MultimodalDataset:
         if set(self.length) != set(self.x):
             raise FsrfError('modalities and lengths differ', where=self.name, expected=list(self.x), found=list(self.length))
         if len(set(self.ids)) != n: raise FsrfError('sample ids repeat', where=self.name, found=f'{n-len(set(self.ids))} repeats')
-        self.x = {m: np.asarray(v, dtype=np.float32) for m, v in self.x.items()}
-        self.length = {m: np.asarray(v, dtype=np.int64) for m, v in self.length.items()}
+        self.x = {m: v if isinstance(v, np.ndarray) and v.dtype == np.float32 else _array(v, np.float32, f'modality {m!r}')
+                  for m, v in self.x.items()}
+        self.length = {m: _array(self.length[m], np.int64, f'length, modality {m!r}') for m in self.x}   # in x's order
+        self.y = np.asarray(self.y)
+        self.split, self.folds = (None if v is None else np.asarray(v) for v in (self.split, self.folds))
+        _check_assignment(self.name, self.split, self.folds, n)
         for m in self.x: _check_modality(m, self.x[m], self.length[m], n)
         n_classes = len(self.class_names) or (1 if self.task == 'regression' else 2)
         _check_labels(self.y, self.task, n_classes, n)
@@ -138,7 +164,7 @@ class MultimodalDataset:
                              n_classes, tuple(self.class_names))
     def __len__(self): return len(self.ids)
 
-# %% ../nbs/01_data.ipynb #e4ebe06b
+# %% ../nbs/01_data.ipynb #45b4e854
 @property
 def sha256(self: MultimodalDataset):
     "SHA-256 of features, lengths, labels, ids, split and folds (64 hex digits)."
@@ -150,7 +176,7 @@ def sha256(self: MultimodalDataset):
     return self._sha256
 MultimodalDataset.sha256 = sha256
 
-# %% ../nbs/01_data.ipynb #e7d46210
+# %% ../nbs/01_data.ipynb #bad1e3b7
 def select(self: MultimodalDataset, index):
     "The samples at `index` (bool or integer array) as a data set of their own; per-sample entries of `meta` follow."
     idx = np.flatnonzero(index) if np.asarray(index).dtype == bool else np.asarray(index, dtype=np.int64)
@@ -160,7 +186,7 @@ def select(self: MultimodalDataset, index):
         folds=None if self.folds is None else self.folds[:, idx], meta={k: cut(v) for k, v in self.meta.items()})
 MultimodalDataset.select = select
 
-# %% ../nbs/01_data.ipynb #fb0fa1fe
+# %% ../nbs/01_data.ipynb #5e12d2a4
 def column_statistics(ds):
     "Mean and standard deviation of each column over the frames that hold something: {m: (mean (d,), std (d,))}."
     out = {}
@@ -178,9 +204,7 @@ def standardise(ds, statistics, clip=10.):
         return np.clip((x-mean)/std, -clip, clip, dtype=np.float32, casting='unsafe') * (x != 0).any(-1, keepdims=True)
     return dataclasses.replace(ds, x={m: z(m, x) for m, x in ds.x.items()})
 
-# %% ../nbs/01_data.ipynb #60fdd848
-PARTS = ('train', 'valid', 'test')
-
+# %% ../nbs/01_data.ipynb #0efbf746
 def _assignment(self, fold, repeat):
     "Which part each sample belongs to: str array (N,)."
     if self.folds is None:
@@ -192,7 +216,7 @@ def _assignment(self, fold, repeat):
     if not 0 <= fold < k: raise FsrfError('no such fold', where=self.name, expected=f'0..{k-1}', found=fold)
     return np.where(r == fold, 'test', np.where(r == (fold+1) % k, 'valid', 'train'))
 
-# %% ../nbs/01_data.ipynb #539b8aa1
+# %% ../nbs/01_data.ipynb #39c9e4f3
 def parts(self: MultimodalDataset, fold=0, repeat=0, scale=True):
     "{'train', 'valid', 'test'}: the published split, or test = `fold`, valid = the next fold; scaled by train's statistics."
     which = _assignment(self, fold, repeat)
@@ -204,7 +228,7 @@ def parts(self: MultimodalDataset, fold=0, repeat=0, scale=True):
     return {p: standardise(d, statistics) for p, d in out.items()}
 MultimodalDataset.parts = parts
 
-# %% ../nbs/01_data.ipynb #08a69d35
+# %% ../nbs/01_data.ipynb #c673b13d
 def make_folds(n, k=5, *, repeats=1, groups=None, y=None, seed=0):
     "Fold numbers int8 (repeats, n): balanced over classes `y`, and no group on both sides when `groups` are given."
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
@@ -214,7 +238,7 @@ def make_folds(n, k=5, *, repeats=1, groups=None, y=None, seed=0):
         for i, (_, test) in enumerate(cls(k, shuffle=True, random_state=seed+r).split(np.zeros(n), y, groups)): out[r, test] = i
     return out
 
-# %% ../nbs/01_data.ipynb #091f528d
+# %% ../nbs/01_data.ipynb #43a547f5
 def tensors(self: MultimodalDataset, device='cpu'):
     "The whole data set as one `Batch` on `device` (kept, so that a second call costs nothing)."
     kept = self.__dict__.setdefault('_tensors', {})
@@ -237,7 +261,7 @@ def batches(self: MultimodalDataset, size, generator=None, device='cpu'):
 
 for _f in (tensors, batch, batches): setattr(MultimodalDataset, _f.__name__, _f)
 
-# %% ../nbs/01_data.ipynb #13de695b
+# %% ../nbs/01_data.ipynb #1e1a53b4
 DATASETS = {}
 READERS = []   # functions `str -> MultimodalDataset or None` for names that are paths; fsrf.check adds one
 
@@ -254,7 +278,7 @@ def load_dataset(name):
     raise FsrfError('unknown data set', where='dataset', found=repr(name), expected=', '.join(DATASETS) or 'none registered',
                     do='import the module that registers it, pass it as a plug-in, or give the path of a data file')
 
-# %% ../nbs/01_data.ipynb #223844ed
+# %% ../nbs/01_data.ipynb #96f22dc1
 def summary(ds):
     "One row per modality: dim, longest, mean length, share of samples that lack it, share of valid frames that are zero."
     import pandas as pd

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['METHODS', 'sample_loss', 'task_loss', 'shape_logits', 'probabilities', 'Method', 'separable', 'n_parameters',
            'register', 'load_methods', 'load_plugin', 'method_config', 'build', 'BackboneConfig', 'BackboneMethod',
-           'stack', 'Sweep', 'save_method', 'load_method']
+           'stack', 'narrow', 'first', 'join', 'zeroed', 'Sweep', 'save_method', 'load_method']
 
-# %% ../nbs/10_method.ipynb #5785062c
+# %% ../nbs/10_method.ipynb #c9348c42
 import importlib, importlib.util, json, pkgutil, sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +15,11 @@ import torch, torch.nn.functional as F
 from torch import nn
 from safetensors.torch import save as to_safetensors, safe_open
 from .core import Config, FsrfError, canonical_json, setting, write_atomic
-from .data import DataSpec, map_batch
+from .data import Batch, DataSpec, map_batch
 from .layers import Fusion, Head, POOLS, SequenceEncoder, VectorEncoder
 from .missing import apply_mask, keep_masks, keep_rows
 
-# %% ../nbs/10_method.ipynb #3079bfcf
+# %% ../nbs/10_method.ipynb #e7c2f57f
 def sample_loss(spec, logits, y):
     "Task loss per sample (B,): cross-entropy, its mean over labels, or squared error."
     if spec.task == 'regression': return (logits.squeeze(-1) - y).square()
@@ -32,12 +32,12 @@ def shape_logits(spec, flat):
     "(..., n_outputs) as the task has it: (..., L, 2) for `multilabel-binary`, unchanged otherwise."
     return flat.unflatten(-1, (spec.n_classes, 2)) if spec.task == 'multilabel-binary' else flat
 
-# %% ../nbs/10_method.ipynb #3747f6fc
+# %% ../nbs/10_method.ipynb #5aed72d6
 def probabilities(spec, logits):
     "What a change of prediction is measured on: class probabilities; for regression the value itself."
     return logits if spec.task == 'regression' else logits.softmax(-1)
 
-# %% ../nbs/10_method.ipynb #0dc8849c
+# %% ../nbs/10_method.ipynb #a8eee939
 class Method(nn.Module):
     "A competitor: a network for `spec` (DataSpec) under `config`. Subclasses write `loss` and `predict`."
     config_class, trainable, name = Config, True, None
@@ -54,11 +54,12 @@ class Method(nn.Module):
     def teacher(self): "A method to train first on the same data, or None."
     def adopt(self, teacher): "Take over the trained teacher."
 
+# %% ../nbs/10_method.ipynb #e6fb9a9e
 def separable(method): return hasattr(method, 'encode') and hasattr(method, 'decide')
 
 def n_parameters(method): return sum(p.numel() for p in method.parameters() if p.requires_grad)
 
-# %% ../nbs/10_method.ipynb #09698893
+# %% ../nbs/10_method.ipynb #99124da1
 METHODS = {}
 
 def register(name, cls=None, **settings):
@@ -69,7 +70,7 @@ def register(name, cls=None, **settings):
         return c
     return deco(cls) if cls is not None else deco
 
-# %% ../nbs/10_method.ipynb #add065ce
+# %% ../nbs/10_method.ipynb #10574aa4
 def load_methods():
     "Import every module of `fsrf.methods`, so that its methods are registered."
     package = importlib.import_module('fsrf.methods')
@@ -89,7 +90,7 @@ def load_plugin(path):
     spec.loader.exec_module(module)
     return module
 
-# %% ../nbs/10_method.ipynb #f5abcac3
+# %% ../nbs/10_method.ipynb #f8c5f6f5
 def method_config(name, config=None):
     "The full configuration of the method `name` with the fields of `config` (a dict) set; unknown names are errors."
     if name not in METHODS:
@@ -98,18 +99,19 @@ def method_config(name, config=None):
     cls, settings = METHODS[name]
     return cls.config_class.from_dict({**settings, **(config or {})})
 
+# %% ../nbs/10_method.ipynb #1909a01c
 def build(name, config, spec):
     "A new network of the method `name` for `spec`; weights come from torch's global generator (see `core.seeded`)."
     method = METHODS[name][0](method_config(name, config), spec) if name in METHODS else method_config(name)
     method.name = name
     return method
 
-# %% ../nbs/10_method.ipynb #c311bd5d
+# %% ../nbs/10_method.ipynb #db850b64
 @dataclass(frozen=True)
 class BackboneConfig(Config):
     "Encoders, fusion and head, shared by all methods."
     width: int = setting(40, low=2, help='model width d [lineage]')
-    heads: int = setting(10, low=1, help='attention heads [lineage]')
+    heads: int = setting(4, low=1, help='attention heads; the lineage has 10, see the note')
     layers: int = setting(2, low=0, help='Transformer blocks per sequence encoder [ours]')
     dropout: float = setting(.3, low=0, high=.95, help='in perceptrons, fusion and head')
     attention_dropout: float = setting(.1, low=0, high=.95, help='in Transformer blocks')
@@ -118,7 +120,7 @@ class BackboneConfig(Config):
     mask_aware: bool = setting(False, help='missing frames are kept out of attention and pooling [ours]')
     frame_drop: float = setting(.5, low=0, high=1, help='MRM: probability that frames of a present modality drop [ours]')
 
-# %% ../nbs/10_method.ipynb #c9018590
+# %% ../nbs/10_method.ipynb #19c3d368
 class BackboneMethod(Method):
     "Encoders, fusion and head; trained on its input as it comes. Subclasses change `loss`, `represent`, `fusion_width`."
     config_class = BackboneConfig
@@ -149,7 +151,25 @@ class BackboneMethod(Method):
 
 def stack(z): return torch.stack(list(z.values()), 1)
 
-# %% ../nbs/10_method.ipynb #e2c8dab8
+# %% ../nbs/10_method.ipynb #56ee0b46
+def narrow(batch, names):
+    "The batch with the modalities `names` alone."
+    def keep(d): return {m: d[m] for m in names}
+    return Batch(keep(batch.x), keep(batch.length), batch.y, batch.index, keep(batch.observed))
+
+def first(batch, k): return map_batch(batch, lambda t: t[:k])
+
+def join(a, b):
+    "The samples of `a`, then those of `b`."
+    def cat(u, v): return {k: torch.cat([u[k], v[k]]) for k in u} if isinstance(u, dict) else torch.cat([u, v])
+    return Batch(*(cat(getattr(a, f), getattr(b, f)) for f in ('x', 'length', 'y', 'index', 'observed')))
+
+def zeroed(batch):
+    "The batch with every frame missing: zeros, nothing observed, lengths and labels as they are."
+    return Batch({m: torch.zeros_like(x) for m, x in batch.x.items()}, batch.length, batch.y, batch.index,
+                 {m: torch.zeros_like(o) for m, o in batch.observed.items()})
+
+# %% ../nbs/10_method.ipynb #e2a62027
 class Sweep:
     "The samples of `dataset` under `conditions` (list of `missing.Condition`): masks now, `logits(method)` as often as needed."
     def __init__(self, dataset, conditions, *, split, device='cpu', chunk=1024):
@@ -168,7 +188,7 @@ class Sweep:
         method.train(training)
         return torch.cat(out, 1)
 
-# %% ../nbs/10_method.ipynb #de52ef32
+# %% ../nbs/10_method.ipynb #1be5b0e7
 def _masked(self: Sweep, batch, condition): return apply_mask(batch, keep_rows(self.keep[condition], batch.index))
 
 def _afresh(self: Sweep, method, batch):
@@ -178,7 +198,7 @@ def _shared(self: Sweep, method, batch):
     "As `_afresh`, with the encodings of whole and of zeroed modalities made once."
     def drops_frames(c): return any(0 < c.rate(m) for m in c.subset) and not all(c.rate(m) == 1 for m in c.subset)
     whole = method.encode(batch)
-    zero = method.encode(map_batch(batch, lambda t: t*0 if t.is_floating_point() and t.dim() == 3 else t & False if t.dtype == torch.bool else t))
+    zero = method.encode(zeroed(batch))
     out = []
     for c in self.conditions:
         if drops_frames(c):
@@ -192,7 +212,7 @@ def _shared(self: Sweep, method, batch):
     return torch.stack(out)
 Sweep._masked, Sweep._afresh, Sweep._shared = _masked, _afresh, _shared
 
-# %% ../nbs/10_method.ipynb #5d34283c
+# %% ../nbs/10_method.ipynb #c2502008
 def save_method(method, path, meta=None):
     "Write weights, and name, config, spec and `meta` as metadata, to `path` (safetensors), whole or not at all."
     head = dict(name=method.name, config=method.config.to_dict(), spec=method.spec.to_dict(), **(meta or {}))

@@ -1,0 +1,35 @@
+"""A plug-in for the tests: a tiny data set, a method that fails, and one that waits for a file."""
+
+import os
+import time
+from pathlib import Path
+
+from fsrf.data import register_dataset
+from fsrf.method import BackboneMethod, register
+from fsrf.synthetic import SyntheticConfig, make_synthetic
+
+
+@register_dataset("tiny")
+def tiny():
+    "Three modalities, 128 samples"
+    return make_synthetic(SyntheticConfig(sizes=(64, 32, 32), lengths=(6, 6, 1), dims=(8, 6, 5)), name="tiny")
+
+
+@register("broken")
+class Broken(BackboneMethod):
+    "Fails in its first step"
+
+    def loss(self, batch, generator):
+        raise RuntimeError("this method is broken on purpose")
+
+
+@register("waiting")
+class Waiting(BackboneMethod):
+    "Says that its first step has begun, then waits until it may go on"
+
+    def loss(self, batch, generator):
+        folder = Path(os.environ["FSRF_TEST_FOLDER"])
+        (folder / f"began-{os.getpid()}").touch()
+        while not (folder / "go").exists():
+            time.sleep(0.02)
+        return super().loss(batch, generator)

@@ -1,0 +1,202 @@
+"""The command `fsrf`: what it prints and writes, its exit codes, and that bad input is told before any training."""
+
+import contextlib
+import io
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from fsrf import cli, data, method
+from fsrf.report import example_rows, read_rows
+
+ROOT = Path(__file__).resolve().parent.parent
+PLUGIN = str(ROOT / "tests/plugins/tiny.py")
+FSRF = Path(sys.executable).parent / "fsrf"
+QUICK = [
+    "--set",
+    "train.epochs=1",
+    "--set",
+    "config.width=8",
+    "--set",
+    "config.heads=2",
+    "--set",
+    "config.layers=1",
+    "--set",
+    "evaluation.rates=[0, 0.5, 1]",
+    "--set",
+    "evaluation.mask_seeds=[0]",
+]
+
+
+def call(*argv):
+    "Exit code, standard output and standard error of the command, in this process"
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        try:
+            code = cli.main([str(a) for a in argv])
+        except SystemExit as e:
+            code = e.code
+    return code, out.getvalue(), err.getvalue()
+
+
+@pytest.fixture(autouse=True)
+def no_plugin_left():
+    yield
+    for name in ("broken", "waiting"):
+        method.METHODS.pop(name, None)
+    data.DATASETS.pop("tiny", None)
+    sys.modules.pop("fsrf_plugin_tiny", None)
+
+
+def bad_plugin(tmp_path):
+    "A data set with a NaN in it"
+    path = tmp_path / "nan.py"
+    path.write_text(
+        "import numpy as np\nfrom fsrf.data import MultimodalDataset, register_dataset\n"
+        "@register_dataset('with-nan')\ndef f():\n    x = np.ones((9, 1, 2)); x[3, 0, 1] = np.nan\n"
+        "    return MultimodalDataset('with-nan', {'a': x}, {'a': np.ones(9)}, np.zeros(9, int), list('abcdefghi'),"
+        " 'binary', folds=np.arange(9)[None] % 3)\n"
+    )
+    return path
+
+
+# --- bad input --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (["--methods", "fsfr"], ["unknown method", "'fsfr'", "plain_mrm"]),
+        (["--methods", "fsrf,fsrf"], ["named twice"]),
+        (["--methods", ","], ["no method given"]),
+        (["--dataset", "mosi"], ["unknown data set", "'mosi'", "synthetic-quick"]),
+        (["--seeds", "0,0"], ["named twice"]),
+        (["--seeds", "-1"], ["'-1' is neither an integer from 0"]),
+        (["--seeds", "one"], ["neither an integer"]),
+        (["--folds", "7"], ["no such fold"]),
+        (["--workers", "0"], ["at least one worker"]),
+        (["--device", "abacus"], ["no such device", "abacus"]),
+        (["--plugin", "nowhere.py"], ["no such plug-in file", "nowhere.py"]),
+        (["--set", "epochs=3"], ["cannot read a setting", "epochs=3"]),
+        (["--set", "train.epoch=3"], ["unknown field in TrainConfig", "epochs"]),
+        (["--set", "train.epochs=0"], ["bad value in TrainConfig", "epochs"]),
+        (["--set", "train.epochs=many"], ["bad value in TrainConfig", "many"]),
+        (["--set", "evaluation.rates=[0, 1.2]"], ["bad value in EvalConfig", "1.2"]),
+        (["--set", "config.wdith=8"], ["no chosen method has this field", "wdith"]),
+        (["--set", "hrlf.width=8"], ["settings for something unknown", "hrlf"]),
+        (["--methods", "plain_mrm", "--set", "plain_mrm.width=0"], ["width"]),
+        (["--out", "/dev/null/runs"], ["cannot"]),
+    ],
+)
+def test_bad_input_is_told_before_any_training(argv, told, tmp_path, monkeypatch):
+    monkeypatch.setattr("fsrf.run.LocalPool", None)  # whoever starts a worker fails
+    where = [] if "--out" in argv else ["--out", tmp_path / "runs"]
+    which = [] if "--methods" in argv else ["--methods", "fsrf,plain_mrm"]
+    code, printed, error = call("reproduce", *where, *which, *argv)
+    assert code == 2 and not printed, (code, printed, error)
+    for text in told:
+        assert text in error
+    assert "Traceback" not in error and not (tmp_path / "runs").exists()
+
+
+def test_bad_data_is_told_before_any_training(tmp_path, monkeypatch):
+    monkeypatch.setattr("fsrf.run.LocalPool", None)
+    code, _, error = call(
+        "reproduce",
+        "--methods",
+        "plain_mrm",
+        "--dataset",
+        "with-nan",
+        "--plugin",
+        bad_plugin(tmp_path),
+        "--out",
+        tmp_path / "runs",
+    )
+    data.DATASETS.pop("with-nan", None)
+    assert code == 2 and "NaN" in error and "modality 'a', sample 3" in error
+
+
+@pytest.mark.parametrize("argv", [["rows", "nowhere"], ["report", "nowhere.csv"], ["list", "--plugin", "nowhere.py"]])
+def test_other_commands_name_what_is_missing(argv, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, printed, error = call(*argv)
+    assert code == 2 and not printed and "nowhere" in error and not list(tmp_path.iterdir())
+
+
+# --- help -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "argv", [["--help"], ["reproduce", "--help"], ["rows", "--help"], ["report", "--help"], ["list", "--help"]]
+)
+def test_help(argv):
+    code, printed, _ = call(*argv)
+    assert code == 0 and "usage: fsrf" in printed
+
+
+def test_help_needs_no_torch():
+    code = "import sys; from fsrf import cli; sys.argv = ['fsrf', '--help']\ntry: cli.main()\nexcept SystemExit: assert 'torch' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60).returncode == 0
+
+
+def test_list():
+    code, printed, _ = call("list", "--plugin", PLUGIN)
+    assert code == 0
+    for name in ("fsrf", "plain_mrm", "complete", "synthetic-quick", "tiny", "broken"):
+        assert re.search(rf"^  {name}\b", printed, re.MULTILINE), name
+
+
+# --- end to end -------------------------------------------------------------------------------------------------
+
+
+def test_a_grid_from_the_command_line(tmp_path):
+    "A method on two seeds and a method that fails: table and figures are made, and the exit code says that one failed"
+    command = [
+        FSRF,
+        "reproduce",
+        "--dataset",
+        "tiny",
+        "--methods",
+        "plain_mrm,broken",
+        "--seeds",
+        "0-1",
+        "--plugin",
+        PLUGIN,
+        "--out",
+        "runs",
+        *QUICK,
+    ]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "COLUMNS": "120"}, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "4 runs in runs: 2 made, 0 there before, 2 failed" in done.stdout
+    assert done.stderr.count("this method is broken on purpose") == 2 and "Traceback" not in done.stderr
+    head = next(line for line in done.stdout.splitlines() if line.startswith("method"))
+    assert head.split() == ["method", "{l}", "{a}", "{v}", "{l,a}", "{l,v}", "{a,v}", "avg6", "{l,a,v}"]
+    assert re.search(r"^plain_mrm +\d", done.stdout, re.MULTILINE)
+    named = re.findall(r"^(?:figure|table|notebook|rows) +(\S+)$", done.stdout, re.MULTILINE)
+    files = {f"{n}.{kind}" for n in ("table_inter", "fig_missing_rate") for kind in ("svg", "png", "ipynb")}
+    assert files | {"table_inter.md", "table_inter.tex", "table_inter.csv", "rows.csv"} == {Path(n).name for n in named}
+    for name in named:
+        assert (tmp_path / name).stat().st_size > 200, name
+    rows = read_rows(tmp_path / "runs")
+    assert rows.groupby(["method", "seed"]).ngroups == 2
+
+    code, printed, _ = call("rows", tmp_path / "runs", "--to", tmp_path / "all.csv")
+    assert code == 0 and "2 runs" in printed
+    pd.testing.assert_frame_equal(read_rows(tmp_path / "all.csv"), read_rows(tmp_path / "runs/rows.csv"))
+
+
+def test_report_from_a_file_of_rows(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    example_rows().to_csv("rows.csv", index=False)
+    code, printed, error = call("report", "rows.csv", "--out", "made")
+    assert code == 0, error
+    assert "interval above 0" in printed and "made/fig_missing_rate.svg" in printed
+    table = pd.read_csv("made/table_inter.csv").set_index(["method", "column"])["mean"]
+    assert table["fsrf", "avg6"] == pytest.approx(0.715) and table["majority", "{l}"] == pytest.approx(0.5)

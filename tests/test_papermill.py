@@ -1,0 +1,303 @@
+"""Runs through papermill: what they leave, that they repeat, and what happens when one fails or is killed.
+
+Real kernels on a tiny data set (tests/plugins/tiny.py). The runs that several tests look at are made once.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import psutil
+import pytest
+
+from fsrf import data, method, run
+from fsrf.core import FsrfError, read_json
+from fsrf.evaluate import ROWS
+
+ROOT = Path(__file__).resolve().parent.parent
+PLUGIN = str(ROOT / "tests/plugins/tiny.py")
+SETTINGS = dict(
+    train=dict(epochs=2, batch_size=32),
+    config=dict(width=8, heads=2, layers=1),
+    evaluation=dict(rates=[0.0, 0.5], mask_seeds=[0, 1]),
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def plugin():
+    "The plug-in's names are known while these tests run"
+    run.load_all(PLUGIN)
+    yield
+    for name in ("broken", "waiting"):
+        method.METHODS.pop(name, None)
+    data.DATASETS.pop("tiny", None)
+    sys.modules.pop("fsrf_plugin_tiny", None)
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory):
+    "Two workers; `folder` is where the method `waiting` says that it has begun"
+    folder = tmp_path_factory.mktemp("waiting")
+    with run.LocalPool(2, env=dict(FSRF_TEST_FOLDER=str(folder))) as workers:
+        workers.folder = folder
+        yield workers
+
+
+def reproduce(methods, seeds, out, pool, **kw):
+    kw = dict(settings=SETTINGS, plugin=PLUGIN, submit=pool.submit, progress=False) | kw
+    return run.reproduce(["tiny"], methods, seeds, out, **kw)
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory, pool):
+    "Two seeds of a method that works and of one that fails, and what was reported: (folder, outcomes, texts)"
+    out, texts = tmp_path_factory.mktemp("runs"), []
+    return out, reproduce(["broken", "plain_mrm"], [0, 1], out, pool, report=texts.append), texts
+
+
+def good(grid):
+    return [o for o in grid[1] if o.spec.method == "plain_mrm"]
+
+
+def bad(grid):
+    return [o for o in grid[1] if o.spec.method == "broken"]
+
+
+def rows_of(outcome):
+    return pd.DataFrame(read_json(Path(outcome.path) / "rows.json"))
+
+
+# --- a run ------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_leaves_its_artefacts(grid):
+    for outcome in good(grid):
+        assert outcome.status == "done", outcome
+        folder = Path(outcome.path)
+        assert {p.name for p in folder.iterdir()} == {"run.ipynb", "rows.json", "model.safetensors", "history.json"}
+        rows = rows_of(outcome)
+        assert set(rows.columns) == set(ROWS)
+        assert {"inter", "intra", "influence"} <= set(rows.protocol)
+        assert {"influence", "constant_prediction", "f1_weighted"} <= set(rows.metric)
+        assert len(read_json(folder / "history.json")) == 2
+        assert method.load_method(folder / "model.safetensors").meta["seed"] == outcome.spec.seed
+
+
+def test_an_executed_notebook_is_a_report(grid):
+    notebook = nbformat.read(Path(good(grid)[0].path) / "run.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    outputs = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs]
+    kinds = [kind for o in outputs for kind in o.get("data", {})]
+    assert kinds.count("image/png") >= 2 and kinds.count("text/html") >= 4 and kinds.count("text/markdown") >= 3
+    assert not [o for o in outputs if o.output_type in ("error", "stream")], "warnings or errors in the report"
+    injected = [c for c in notebook.cells if "injected-parameters" in c.metadata.get("tags", [])]
+    assert len(injected) == 1 and "plain_mrm" in injected[0].source
+
+
+def test_same_seed_same_rows_other_seed_other_rows(grid, pool, tmp_path):
+    again = reproduce(["plain_mrm"], [0], tmp_path, pool)[0]
+    first, other = good(grid)
+    assert again.id == first.id != other.id
+    a, b, c = (rows_of(o).drop(columns=["seconds", "commit"]) for o in (first, again, other))
+    pd.testing.assert_frame_equal(a, b)
+    assert (a.value != c.value).any() and (a.checkpoint_sha256 != c.checkpoint_sha256).all()
+
+
+def test_done_runs_are_skipped_and_failed_ones_tried_again(grid, pool):
+    out, before, _ = grid
+    stamps = {o.id: (Path(o.path) / "rows.json").stat().st_mtime_ns for o in good(grid)}
+    texts = []
+    after = reproduce(["broken", "plain_mrm"], [0, 1], out, pool, report=texts.append)
+    assert [o.id for o in after] == [o.id for o in before]
+    assert [o.status for o in after] == ["failed", "failed", "skipped", "skipped"] and len(texts) == 2
+    assert stamps == {o.id: (Path(o.path) / "rows.json").stat().st_mtime_ns for o in good(grid)}
+
+
+def test_what_a_run_is_named_after(grid):
+    spec, sha = good(grid)[0].spec, run.dataset("tiny").sha256
+    name = run.run_id(spec, data_sha256=sha)
+    assert name == good(grid)[0].id
+    assert name != run.run_id(spec, data_sha256="0" * 64)
+
+
+def test_a_changed_template_or_plugin_is_another_run(grid, tmp_path):
+    spec, sha = good(grid)[0].spec, run.dataset("tiny").sha256
+    name = run.run_id(spec, data_sha256=sha)
+    template = json.loads(run.template_path().read_text(encoding="utf-8"))
+    template["cells"][0]["metadata"]["note"] = "metadata alone changes nothing"
+    (tmp_path / "run.ipynb").write_text(json.dumps(template), encoding="utf-8")
+    assert run.run_id(spec, data_sha256=sha, template=tmp_path / "run.ipynb") == name
+    template["cells"][-1]["source"] = ["x = 1"]
+    (tmp_path / "run.ipynb").write_text(json.dumps(template), encoding="utf-8")
+    assert run.run_id(spec, data_sha256=sha, template=tmp_path / "run.ipynb") != name
+    (tmp_path / "tiny.py").write_text(Path(PLUGIN).read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    other = run.RunSpec(**{**spec.parameters(), "plugin": str(tmp_path / "tiny.py")})
+    assert run.run_id(other, data_sha256=sha) != name
+
+
+def test_collected_rows(grid, tmp_path):
+    rows = run.collect(grid[0], to=tmp_path / "rows.csv")
+    assert set(rows.method) == {"plain_mrm"} and set(rows.seed) == {0, 1}
+    pd.testing.assert_frame_equal(run.read_rows(tmp_path / "rows.csv"), rows)
+
+
+def test_two_runs_of_one_thing_are_refused_unless_the_newer_is_asked_for(grid, tmp_path):
+    done = Path(good(grid)[0].path)
+    shutil.copytree(done, tmp_path / "older")
+    shutil.copytree(done, tmp_path / "newer")
+    os.utime(tmp_path / "older" / "rows.json", (1, 1))
+    with pytest.raises(FsrfError, match="duplicate rows"):
+        run.collect(tmp_path)
+    assert len(run.collect(tmp_path, newest=True)) == len(rows_of(good(grid)[0]))
+
+
+@pytest.mark.parametrize("damage", ["rows", "model", "notebook", "unfinished"])
+def test_a_damaged_run_is_not_done(grid, tmp_path, damage):
+    spec, folder = good(grid)[0].spec, tmp_path / "one"
+    shutil.copytree(good(grid)[0].path, folder)
+    assert run.is_done(folder, spec)
+    if damage == "rows":
+        (folder / "rows.json").write_text((folder / "rows.json").read_text()[:-50])
+    if damage == "model":
+        (folder / "model.safetensors").write_bytes(b"")
+    if damage == "notebook":
+        (folder / "run.ipynb").write_text("{}")
+    if damage == "unfinished":
+        notebook = read_json(folder / "run.ipynb")
+        notebook["metadata"]["papermill"]["end_time"] = None
+        (folder / "run.ipynb").write_text(json.dumps(notebook))
+    assert not run.is_done(folder, spec)
+    with pytest.raises(FsrfError, match="no finished run"):
+        run.collect(tmp_path)
+
+
+# --- failures ---------------------------------------------------------------------------------------------------
+
+
+def test_a_failing_notebook_is_reported_while_others_go_on(grid):
+    out, outcomes, texts = grid
+    assert [o.status for o in outcomes] == ["failed", "failed", "done", "done"]
+    for outcome in bad(grid):
+        path = Path(outcome.path)
+        assert path == out / f"{outcome.id}.failed" / "run.ipynb" and path.is_file()
+        assert "RuntimeError: this method is broken on purpose" in outcome.error and outcome.error.startswith("cell ")
+        assert any(outcome.error in t and str(path) in t for t in texts)
+        assert not (out / outcome.id).exists()
+        assert nbformat.read(path, as_version=4).metadata.papermill.exception is True
+    assert not list(out.glob(".partial-*"))
+
+
+def test_unknown_parameters_are_errors(tmp_path):
+    for name in ("run", "table_inter", "fig_missing_rate"):
+        with pytest.raises(FsrfError, match="found: sed") as e:
+            run.run_notebook(run.template_path(name), tmp_path / "out.ipynb", dict(sed=1, out_dir=str(tmp_path)))
+        assert "unknown parameter" in str(e.value) and "out_dir" in str(e.value)
+    assert not list(tmp_path.iterdir()), "nothing was executed"
+
+
+def test_a_template_knows_every_parameter_of_a_run():
+    run.check_parameters(run.template_path(), [*run.RunSpec("", "").parameters(), "out_dir"])
+
+
+# --- kills ------------------------------------------------------------------------------------------------------
+
+
+def wait_for(condition, seconds=30):
+    "What `condition` gives, as soon as it is true"
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+    return found
+
+
+def kernels(folder):
+    return [int(p.name.split("-")[1]) for p in folder.glob("began-*")]
+
+
+def alive(pid):
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def test_a_killed_worker_loses_nothing(pool, tmp_path):
+    "The worker is killed in the middle of training: no half run, no orphan kernel, and the run is made after all"
+    spec = run.RunSpec(
+        "waiting",
+        "tiny",
+        config=SETTINGS["config"],
+        train=SETTINGS["train"],
+        evaluation=SETTINGS["evaluation"],
+        plugin=PLUGIN,
+    )
+    future = pool.submit(run.execute, spec, str(tmp_path), "one")
+    kernel = wait_for(lambda: kernels(pool.folder))[0]
+    os.kill(psutil.Process(kernel).ppid(), signal.SIGKILL)
+    wait_for(lambda: not alive(kernel), 10)
+    assert not (tmp_path / "one").exists() and not run.is_done(tmp_path / "one")
+    with pytest.raises(FsrfError):
+        run.collect(tmp_path)
+    wait_for(lambda: len(kernels(pool.folder)) == 2)
+    (pool.folder / "go").touch()
+    assert future.result(60).status == "done"
+    assert run.is_done(tmp_path / "one", spec) and not (tmp_path / ".partial-one").exists()
+
+
+def test_a_worker_that_always_dies_is_a_failed_run(pool):
+    with pytest.raises(FsrfError, match="died, twice"):
+        pool.submit(os._exit, 1).result(60)
+    assert pool.submit(os.getpid).result(60) > 0
+
+
+def test_a_killed_driver_leaves_no_orphans_and_no_half_run(tmp_path):
+    "Killed outright, or by Ctrl-C: worker and kernel end too, and only dotted folders remain"
+    stop, drivers = {signal.SIGKILL: -signal.SIGKILL, signal.SIGINT: 130}, {}
+    for sent in stop:
+        folder = tmp_path / sent.name
+        folder.mkdir()
+        command = [
+            Path(sys.executable).parent / "fsrf",
+            "reproduce",
+            "--dataset",
+            "tiny",
+            "--methods",
+            "waiting",
+            "--seeds",
+            "0",
+            "--plugin",
+            PLUGIN,
+            "--out",
+            folder / "runs",
+            "--set",
+            "config.width=8",
+            "--set",
+            "config.heads=2",
+        ]
+        drivers[sent] = (
+            folder,
+            subprocess.Popen(
+                command,
+                env={**os.environ, "FSRF_TEST_FOLDER": str(folder)},
+                text=True,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+            ),
+        )
+    try:
+        for sent, (folder, driver) in drivers.items():
+            kernel = wait_for(lambda folder=folder: kernels(folder), 60)[0]
+            worker = psutil.Process(kernel).ppid()
+            driver.send_signal(sent)
+            _, told = driver.communicate(timeout=20)
+            assert driver.returncode == stop[sent] and "Traceback" not in told, told
+            wait_for(lambda worker=worker, kernel=kernel: not alive(worker) and not alive(kernel), 10)
+            assert not [p.name for p in (folder / "runs").iterdir() if not p.name.startswith(".")]
+    finally:
+        for _, driver in drivers.values():
+            driver.kill()

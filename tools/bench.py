@@ -1,0 +1,83 @@
+"""What FSRF costs beside plain-MRM, on one batch of MOSI's size: ratios measured in turn in one run.
+
+    make bench        prints a table and writes runs/bench.json (flat keys)
+"""
+import argparse, json, statistics, time
+from pathlib import Path
+import torch
+from fsrf.core import find_root, generator, seeded, write_json
+from fsrf.data import Batch, DataSpec, ModalitySpec
+from fsrf.evaluate import EvalConfig
+from fsrf.method import Sweep, build, load_methods, n_parameters
+from fsrf.missing import inter_conditions
+from fsrf.synthetic import SyntheticConfig, make_synthetic
+
+MOSI = dict(language=300, audio=74, visual=35)
+
+
+def batch_of(n, frames):
+    g = generator('bench')
+    return Batch({m: torch.randn(n, frames, d, generator=g) for m, d in MOSI.items()}, {m: torch.full((n,), frames) for m in MOSI},
+                 torch.randint(0, 2, (n,), generator=g), torch.arange(n))
+
+
+def step_of(method, batch):
+    "One training step: loss, gradient, clipping, AdamW."
+    optimizer, g = torch.optim.AdamW(method.parameters(), 1e-3, fused=True), generator('views')
+    def step():
+        optimizer.zero_grad(set_to_none=True)
+        method.loss(batch, g)[0].backward()
+        torch.nn.utils.clip_grad_norm_(method.parameters(), 1.)
+        optimizer.step()
+    return step
+
+
+def predict_of(method, batch):
+    def predict():
+        with torch.no_grad(): method.predict(batch)
+    return predict
+
+
+def medians(functions, rounds):
+    "Median seconds of each function, all of them once per round: a slow spell of the machine meets them alike."
+    times = {k: [] for k in functions}
+    for r in range(rounds+2):
+        for k, f in functions.items():
+            start = time.perf_counter(); f(); times[k] += [time.perf_counter()-start] if r >= 2 else []
+    return {k: statistics.median(v) for k, v in times.items()}
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    p.add_argument('--rounds', type=int, default=15); p.add_argument('--batch', type=int, default=128); p.add_argument('--frames', type=int, default=50)
+    a = p.parse_args()
+    torch.set_num_threads(1)
+    load_methods()
+    batch, names = batch_of(a.batch, a.frames), ('plain_mrm', 'fsrf', 'fsrf_recover', 'corrkd')
+    spec = DataSpec(tuple(ModalitySpec(m, d, a.frames) for m, d in MOSI.items()), 'binary', 2)
+    nets = {}
+    for n in names:
+        with seeded('bench', n):
+            nets[n] = build(n, {}, spec)
+            if (t := nets[n].teacher()) is not None: nets[n].adopt(t.eval().requires_grad_(False))
+    train = medians({n: step_of(m.train(), batch) for n, m in nets.items()}, a.rounds)
+    infer = medians({n: predict_of(m.eval(), batch) for n, m in nets.items()}, a.rounds)
+    out = {}
+    print(f'{"":14}{"parameters":>12}{"step ms":>10}{"x plain":>9}{"predict ms":>12}{"x plain":>9}   batch {a.batch}, {a.frames} frames, 300+74+35 dims, 1 thread')
+    for n in names:
+        out[f'train_step_{n}_over_plain'], out[f'inference_{n}_over_plain'] = train[n]/train['plain_mrm'], infer[n]/infer['plain_mrm']
+        print(f'{n:14}{n_parameters(nets[n]):12,}{1e3*train[n]:10.1f}{out[f"train_step_{n}_over_plain"]:9.2f}'
+              f'{1e3*infer[n]:12.1f}{out[f"inference_{n}_over_plain"]:9.2f}')
+    test = make_synthetic(SyntheticConfig(sizes=(2, 2, 686))).parts(scale=False)['test']
+    plain, everything = nets['plain_mrm'], EvalConfig().conditions(test.spec.names)
+    sweeps = {'forward': predict_of(plain, test.batch())}
+    for k, c in (('subsets', inter_conditions(test.spec.names)), ('all', everything)):
+        s = Sweep(test, c, split='test'); sweeps[k] = lambda s=s: s.logits(plain)
+    t = medians(sweeps, 2)
+    out |= dict(sweep_subsets_in_forwards=t['subsets']/t['forward'], sweep_cost_in_forwards=t['all']/t['forward'])
+    print(f'\n7 subsets cost {out["sweep_subsets_in_forwards"]:.1f}, all {len(everything)} conditions {out["sweep_cost_in_forwards"]:.1f} plain forward passes over 686 samples')
+    path = write_json(Path(find_root())/'runs'/'bench.json', {k: round(v, 3) for k, v in out.items()})
+    print(f'{path.relative_to(find_root())}: {json.dumps(json.loads(path.read_text()))}')
+
+
+if __name__ == '__main__': main()
