@@ -6,7 +6,7 @@
 __all__ = ['feature_row', 'leaks', 'videos_of', 'findings', 'bars', 'label_lines', 'check', 'show', 'open_path', 'reader',
            'add_arguments', 'write_npz', 'run', 'main']
 
-# %% ../nbs/02h_check.ipynb #ea5b031d
+# %% ../nbs/02h_check.ipynb #f1e148ad
 import argparse, re, sys
 from pathlib import Path
 import numpy as np
@@ -14,7 +14,7 @@ from .core import FormatError, FsrfError, hash_file
 from .data import READERS
 from . import formats, store
 
-# %% ../nbs/02h_check.ipynb #28d282a8
+# %% ../nbs/02h_check.ipynb #1670ed29
 def feature_row(x, length):
     "What one modality (N, T, d) looks like: lengths, absence, zero frames, range, constant columns, values that are no numbers."
     valid = np.arange(x.shape[1]) < length[:, None]
@@ -31,7 +31,7 @@ def feature_row(x, length):
                 zero_frames=zero/max(frames, 1), low=float(np.min(low, initial=np.inf)), high=float(np.max(high, initial=-np.inf)),
                 constant=int((low == high).sum()), bad=formats.faults(x))
 
-# %% ../nbs/02h_check.ipynb #b9afda69
+# %% ../nbs/02h_check.ipynb #4e154afd
 def leaks(keys, split):
     "{(part, part): keys that stand in both}."
     sets = {p: set(np.asarray(keys)[split == p].tolist()) for p in formats.PARTS if (split == p).any()}
@@ -43,7 +43,7 @@ def videos_of(raw):
     given = raw.meta.get('groups')
     return [str(g) for g in given] if given is not None and len(given) == len(raw) else [formats.video_of(i) for i in raw.ids]
 
-# %% ../nbs/02h_check.ipynb #b0f712a3
+# %% ../nbs/02h_check.ipynb #685daa38
 def findings(raw, rows):
     "(faults, warnings) as lists of sentences."
     faults, warnings = [], []
@@ -74,7 +74,7 @@ def _split_warnings(raw):
         for (p, q), found in leaks(keys, raw.split).items(): out.append(f'LEAK: {len(found)} {what} stand in {p} and in {q}: {_some(found, 3)}')
     return out
 
-# %% ../nbs/02h_check.ipynb #f5664e76
+# %% ../nbs/02h_check.ipynb #b14d3222
 _BARS = ' ▁▂▃▄▅▆▇█'
 
 def bars(counts):
@@ -96,7 +96,7 @@ def label_lines(raw):
     return [f'labels    scores {f.min():g} to {f.max():g}, mean {f.mean():.2f}; negative {(f < 0).mean():.1%}, zero {(f == 0).mean():.1%}, positive {(f > 0).mean():.1%}',
             f'          {edges[0]:>6.2f} |{bars(counts)}| {edges[-1]:.2f}']
 
-# %% ../nbs/02h_check.ipynb #b5b59134
+# %% ../nbs/02h_check.ipynb #081d1a9b
 def _file_lines(files):
     out = []
     for f in files[:12]:
@@ -120,10 +120,11 @@ def check(path, **options):
     counts = ', '.join(f'{p} {int((parts == p).sum())}' for p in dict.fromkeys([*formats.PARTS, *parts.tolist()]) if (parts == p).any())
     lines = _file_lines(files) + [f'layout    {raw.layout}', f'samples   {len(raw)} ({counts}) of {len(set(videos_of(raw)))} videos; task {raw.task}', *label_lines(raw), '']
     lines += [*_feature_lines(rows), ''] + [f'{kind:<10}{t}' for kind, ts in (('note', raw.notes), ('warning', warnings), ('FAULT', faults)) for t in ts]
+    lines = [''.join(c if c.isprintable() else '?' for c in t) for t in lines]      # ids come from strangers: no escape codes
     verdict = 'not usable as it is' if faults else f'usable; look at the {len(warnings)} warning{"s"*(len(warnings) != 1)}' if warnings else 'ready'
     return lines + [f'verdict   {verdict}'], int(bool(faults))
 
-# %% ../nbs/02h_check.ipynb #aaa85226
+# %% ../nbs/02h_check.ipynb #b19d0b41
 def _plot_labels(ax, raw):
     import seaborn as sns
     parts = raw.split if raw.split is not None else np.full(len(raw), 'all')
@@ -137,20 +138,24 @@ def _plot_labels(ax, raw):
 
 def _plot_lengths(ax, raw):
     import seaborn as sns
+    same = {}                                      # modalities of equal lengths share a line
     for m, n in raw.length.items():
-        if raw.x[m].shape[1] > 1: sns.histplot(x=n, discrete=raw.x[m].shape[1] < 80, element='step', fill=False, ax=ax, label=m)
+        if raw.x[m].shape[1] > 1: same.setdefault(n.tobytes(), []).append(m)
+    for names in same.values():
+        n = raw.length[names[0]]
+        sns.histplot(x=n, discrete=n.max(initial=0) < 80, element='step', fill=False, ax=ax, label=', '.join(names))
     ax.set(xlabel='frames', ylabel='samples', title='lengths')
     if ax.get_legend_handles_labels()[0]: ax.legend()
     else: ax.text(.5, .5, 'vectors only: no lengths', ha='center', transform=ax.transAxes)
 
 def _plot_zero(ax, raw, rows):
     names, at = list(rows), np.arange(len(rows))
-    ax.barh(at - .2, [rows[m]['zero_frames']*100 for m in names], .38, label='zero frames')
-    ax.barh(at + .2, [rows[m]['absent']*100 for m in names], .38, label='samples without it', hatch='//')
+    for shift, key, label in ((-.2, 'zero_frames', 'zero frames'), (.2, 'absent', 'samples without it')):
+        ax.bar_label(ax.barh(at + shift, [rows[m][key]*100 for m in names], .38, label=label, hatch='//'*(shift > 0)), fmt='%.1f', padding=3)
     ax.set_yticks(at, names)
-    ax.set(xlabel='share (%)', title='missing', xlim=(0, max(5, ax.get_xlim()[1]))); ax.legend()
+    ax.set(xlabel='share (%)', title='missing', xlim=(0, max(5, ax.get_xlim()[1]*1.3))); ax.legend()
 
-# %% ../nbs/02h_check.ipynb #78b55135
+# %% ../nbs/02h_check.ipynb #0a6a60a2
 def _plot_ranges(ax, raw):
     "Per column, sorted by its median: the middle 90 % of its values and its extremes, on a symmetric log axis."
     left, ticks = 0, []
@@ -184,7 +189,7 @@ def show(path, out=None, **options):
         fig.savefig(out, dpi=110)
     return out
 
-# %% ../nbs/02h_check.ipynb #6875d1ce
+# %% ../nbs/02h_check.ipynb #72be1c07
 def open_path(path, root=None, **options):
     "The data set in a file or folder, through the store."
     files = formats.files_of(path)
@@ -197,7 +202,7 @@ def reader(name):
 
 if reader not in READERS: READERS.append(reader)
 
-# %% ../nbs/02h_check.ipynb #17038201
+# %% ../nbs/02h_check.ipynb #0df74a7c
 def _bytes(text):
     m = re.fullmatch(r'(\d+)([kMG]?)', text)
     if m is None: raise argparse.ArgumentTypeError(f'{text!r} is no amount such as 800M or 4G')
@@ -217,7 +222,7 @@ def add_arguments(parser):
         p.add_argument('--max-len', type=int, metavar='N', help='cut samples to so many frames')
         p.add_argument('--memory', type=_bytes, metavar='AMOUNT', help='how much the content may need, e.g. 4G (default: twice the file and 160 MB)')
 
-# %% ../nbs/02h_check.ipynb #d649eb7d
+# %% ../nbs/02h_check.ipynb #1d8eba93
 def write_npz(ds, path):
     "Write a data set in the npz schema of `fsrf.formats`; returns the path."
     y = np.array(ds.class_names)[ds.y] if ds.class_names and ds.y.ndim == 1 and list(ds.class_names) == sorted(ds.class_names) else ds.y

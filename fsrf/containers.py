@@ -6,15 +6,15 @@
 __all__ = ['MB', 'allowance', 'file_size', 'too_large', 'as_format_error', 'read_npy', 'read_npz', 'npz_names', 'stream_hdf5',
            'read_hdf5', 'read_csv', 'read_parquet']
 
-# %% ../nbs/02b_containers.ipynb #8f7d1a9f
-import contextlib, csv, json, os, stat, subprocess, sys, zipfile
+# %% ../nbs/02b_containers.ipynb #af483e68
+import contextlib, csv, json, os, stat, subprocess, sys, zipfile, zlib
 from math import prod
 from pathlib import Path
 import numpy as np
 from . import core
 from .core import FormatError, FsrfError
 
-# %% ../nbs/02b_containers.ipynb #b4817790
+# %% ../nbs/02b_containers.ipynb #59af765d
 MB = 2**20
 _AGAIN = 'compare the file with the one that its authors published (size, sha256) and fetch it again'
 
@@ -39,10 +39,11 @@ def as_format_error(path, what):
     try: yield
     except FsrfError: raise
     except (ValueError, TypeError, KeyError, IndexError, OSError, EOFError, OverflowError, AttributeError, RecursionError, SyntaxError,
-            MemoryError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zipfile.LargeZipFile) as e:
+            MemoryError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error,
+            SystemError) as e:
         raise FormatError(f'{what} cannot be read', where=path, expected=f'a whole {what}', found=f'{type(e).__name__}: {e}'[:300], do=_AGAIN) from e
 
-# %% ../nbs/02b_containers.ipynb #947b27b9
+# %% ../nbs/02b_containers.ipynb #ce98cdfb
 def _read_npy(f, size, where):
     "The array in the open npy file `f` of `size` bytes."
     major = np.lib.format.read_magic(f)
@@ -58,6 +59,8 @@ def _read_npy(f, size, where):
                           found=f'{size - f.tell()} bytes', do=_AGAIN)
     data = f.read(need)
     if len(data) != need: raise FormatError('an array is cut off', where=where, expected=f'{need} bytes', found=f'{len(data)} bytes', do=_AGAIN)
+    if dtype.kind == 'U' and data and np.frombuffer(data, np.dtype('u4').newbyteorder(dtype.byteorder)).max() > sys.maxunicode:
+        raise FormatError('an array of text with characters that do not exist', where=where, do=_AGAIN)
     return np.frombuffer(data, dtype).reshape(shape, order='F' if fortran else 'C')
 
 def read_npy(path, memory=None):
@@ -65,7 +68,7 @@ def read_npy(path, memory=None):
     size = file_size(path)
     with as_format_error(path, 'npy file'), open(path, 'rb') as f: return _read_npy(f, size, path)
 
-# %% ../nbs/02b_containers.ipynb #c06a76fe
+# %% ../nbs/02b_containers.ipynb #747cca42
 def read_npz(path, memory=None, only=None):
     "{name: array} of an npz archive (of the names for which `only` is true); what it declares must fit `allowance`."
     limit = allowance(file_size(path), memory)
@@ -82,7 +85,7 @@ def npz_names(path):
     with as_format_error(path, 'npz archive'), zipfile.ZipFile(path) as z:
         return [n[:-4] for n in z.namelist() if n.endswith('.npy')]
 
-# %% ../nbs/02b_containers.ipynb #448a0bf2
+# %% ../nbs/02b_containers.ipynb #074e0b52
 def _header(line, where, limit):
     try:
         head = json.loads(line)
@@ -109,7 +112,7 @@ def stream_hdf5(path, memory=None):
     finally:
         child.kill(); child.stdout.close(); child.wait()
 
-# %% ../nbs/02b_containers.ipynb #e0c1267e
+# %% ../nbs/02b_containers.ipynb #b86bc379
 def read_hdf5(path, memory=None):
     "{path inside the file: array} of an HDF5 file whose content fits `allowance`."
     limit, total, out = allowance(file_size(path), memory), 0, {}
@@ -118,7 +121,7 @@ def read_hdf5(path, memory=None):
         out[name] = a
     return out
 
-# %% ../nbs/02b_containers.ipynb #1524203b
+# %% ../nbs/02b_containers.ipynb #9a1ce189
 def _column(values):
     for kind in (int, float):
         try: return np.array([kind(v) for v in values])
@@ -137,7 +140,7 @@ def read_csv(path, memory=None):
                               found=f'{len(rows[bad[0] - 2])} fields', do='quote fields that hold commas')
         return {h.strip(): _column([r[i] for r in rows]) for i, h in enumerate(head)}
 
-# %% ../nbs/02b_containers.ipynb #721b44ef
+# %% ../nbs/02b_containers.ipynb #ee82a7a1
 def read_parquet(path, memory=None):
     "{column: array (rows,)} of a Parquet file of numbers and strings."
     import pyarrow as pa, pyarrow.parquet as pq

@@ -6,17 +6,17 @@
 __all__ = ['KNOWN', 'role_of', 'read_csd', 'read_mfn', 'label_task', 'read_own_npz', 'read_own_folder', 'sniff', 'files_of',
            'load', 'faults', 'read', 'write_mmsa']
 
-# %% ../nbs/02f_formats.ipynb #6d2d150e
+# %% ../nbs/02f_formats.ipynb #d538b19d
 import contextlib, dataclasses, os, pickle, re, tempfile
 from pathlib import Path
 import numpy as np
-from .core import FormatError, hash_file
+from .core import FormatError
 from .data import MultimodalDataset
 from . import containers, sdk
 from .containers import allowance, as_format_error, file_size
 from .layouts import PARTS, Raw, bad, id_text, lengths, pad, read_pickle, read_table, video_of
 
-# %% ../nbs/02f_formats.ipynb #c780ce7f
+# %% ../nbs/02f_formats.ipynb #53926b57
 def _first(path, memory):
     with contextlib.closing(containers.stream_hdf5(path, memory)) as stream: return next(sdk.videos(stream, path))
 
@@ -45,7 +45,7 @@ def role_of(root, taken):
     role = next((m for k, m in _ROLES.items() if k in root.lower()), root)
     return root if role in taken else role
 
-# %% ../nbs/02f_formats.ipynb #f894f09e
+# %% ../nbs/02f_formats.ipynb #0a1f7e2c
 def _segments(labels, words, shift):
     "Per segment: id, video, word rows, word intervals; and the words."
     out = []
@@ -76,7 +76,7 @@ def read_csd(paths, options):
     segments = _segments(labels, words, shift)
     return _csd_raw(segments, labels, words, roles, options, limit, notes)
 
-# %% ../nbs/02f_formats.ipynb #495cce47
+# %% ../nbs/02f_formats.ipynb #4c5477ba
 def _csd_raw(segments, labels, words, roles, options, limit, notes):
     by_video, modalities = {}, {}
     for i, s in enumerate(segments): by_video.setdefault(s[1], []).append(i)
@@ -105,7 +105,7 @@ def _csd_raw(segments, labels, words, roles, options, limit, notes):
     return Raw('CMU-MultimodalSDK', {m: p[0] for m, p in pads.items()}, {m: p[1] for m, p in pads.items()}, None if score is None else score[:, 0],
                ids, split=split, meta=meta, notes=notes)
 
-# %% ../nbs/02f_formats.ipynb #c09a98f5
+# %% ../nbs/02f_formats.ipynb #cdd8144f
 _MFN = re.compile(r'(?:.*_)?(text|audio|video|vision|visual|covarep|facet|y|label|labels)_(train|valid|dev|test)(?:_emb)?\.(?:h5|hdf5)$')
 _MFN_NAMES = dict(text='language', audio='audio', covarep='audio', facet='visual', video='visual', vision='visual', visual='visual', y='y', label='y', labels='y')
 
@@ -127,7 +127,7 @@ def read_mfn(paths, options):
     return Raw('MFN HDF5', x, lengths(x, notes), np.concatenate(y), [f'{p}-{i}' for p, v in zip(parts, y, strict=True) for i in range(len(v))],
                split=np.repeat(parts, [len(v) for v in y]), notes=[*notes, 'no ids in the files: made from part and position'])
 
-# %% ../nbs/02f_formats.ipynb #f7101a9f
+# %% ../nbs/02f_formats.ipynb #c2ed2ff4
 _KEYS = dict(y=('y', 'label', 'labels', 'sentiment', 'score'), id=('id', 'ids', 'segment', 'utt_id'), split=('split', 'part'), fold=('fold', 'folds', 'fold5'),
              group=('group', 'groups', 'video', 'dialogue'), text=('text', 'words'))
 _PREFIX = dict(T='language', A='audio', V='visual')
@@ -146,7 +146,7 @@ def label_task(y, where):
     if y.ndim == 2: return y, 'multilabel-binary', tuple(f'label{i}' for i in range(y.shape[1]))
     return y, 'binary' if y.max(initial=1) <= 1 else 'multiclass', tuple(map(str, range(max(2, int(y.max(initial=0)) + 1))))
 
-# %% ../nbs/02f_formats.ipynb #cff67e74
+# %% ../nbs/02f_formats.ipynb #e1dc633d
 def _arrays_of(columns, n, options, notes):
     "{modality: (n, T, d)} among the arrays of an npz."
     found = {k: a for k, a in columns.items() if a.dtype.kind == 'f' and a.ndim in (2, 3) and len(a) == n and not k.endswith('_table')}
@@ -184,7 +184,7 @@ def _own(name, columns, x, length, n, notes, where):
     return Raw(name, x, {m: length.get(m, guessed.get(m)) for m in x}, y, [id_text(v) for v in ids] if ids is not None and len(ids) == n else [str(i) for i in range(n)],
                task, names, split, None if split is not None else folds, meta, notes)
 
-# %% ../nbs/02f_formats.ipynb #37e512c3
+# %% ../nbs/02f_formats.ipynb #ab5a20aa
 def _given_lengths(columns, x, n):
     out = {}
     for m, a in x.items():
@@ -204,7 +204,7 @@ def read_own_npz(path, options):
     x = {m: np.array(a, np.float32) for m, a in x.items()}
     return _own('npz', columns, x, _given_lengths(columns, x, len(y)), len(y), notes, path)
 
-# %% ../nbs/02f_formats.ipynb #a6f228b3
+# %% ../nbs/02f_formats.ipynb #27f18641
 def read_own_folder(folder, options):
     "A `Raw` from a folder with a table of samples and npy files (see the schema)."
     table = next(p for p in (folder/'samples.csv', folder/'samples.parquet') if p.is_file())
@@ -227,7 +227,7 @@ def read_own_folder(folder, options):
     if not x: bad('no features beside the table', folder, 'NAME.npy or NAME/ID.npy', 'none')
     return _own('table and npy', columns, x, _given_lengths(columns, x, n) | length, n, notes, table)
 
-# %% ../nbs/02f_formats.ipynb #e84554c9
+# %% ../nbs/02f_formats.ipynb #bece4e77
 def sniff(path):
     "'pickle', 'zip', 'hdf5', 'npy', 'parquet', 'gzip' or 'text' by the first bytes."
     file_size(path)
@@ -245,7 +245,7 @@ def _file(path, options):
     bad('not a data file that is known', path, 'a pickle, .csd, .h5 or .npz, or a folder of them', kind,
         'unpack it first' if kind == 'gzip' else 'see the schema for your own data (nbs/tutorials/your_own_data.ipynb)')
 
-# %% ../nbs/02f_formats.ipynb #68e2b26c
+# %% ../nbs/02f_formats.ipynb #40207a19
 def _folder(folder, options):
     files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith('.'))
     if any(p.name in ('samples.csv', 'samples.parquet') for p in files): return read_own_folder(folder, options)
@@ -269,7 +269,7 @@ def _together(raws, where):
         y=join(lambda r: r.y), ids=[i for r in raws.values() for i in r.ids], split=np.repeat(list(raws), [len(r) for r in raws.values()]),
         meta={k: join(lambda r, k=k: r.meta[k]) for k in first.meta}, notes=list(dict.fromkeys(n for r in raws.values() for n in r.notes)))
 
-# %% ../nbs/02f_formats.ipynb #240a7ad1
+# %% ../nbs/02f_formats.ipynb #57f7b258
 KNOWN = {'d4405ac91f62a807be9ff8dc4a92a7cbbf9735f0b6032649077d2e7500cf7076': 'CMU-MOSI, validation part, MISA layout',
          '2093cef26de55e2a943600b711d388d6a1d621ce765d00e1a203ef2c52610978': 'CMU-MOSI, audio by video (Poria et al. 2017)',
          'aef5f4617cdb067cc7606bb798eb6452c3de45f0f21cb3427be33c4d8c7fe852': 'CMU-MOSI, opinion labels of the CMU SDK',
@@ -288,14 +288,14 @@ def files_of(path):
 def load(path, *, table=None, folds=None, max_len=None, memory=None):
     "The `Raw` content of a file, a folder, or a list of `.csd` files, faults included. `memory`: bytes that it may need."
     options, what = dict(table=table, folds=folds, max_len=max_len, memory=memory), path if isinstance(path, (list, tuple)) else Path(path)
-    with as_format_error(path, 'data file'):
+    with as_format_error(path, 'data file'), np.errstate(all='ignore'):
         if isinstance(what, (list, tuple)): raw = read_csd([Path(p) for p in what], options)
         elif what.is_dir(): raw = _folder(what, options)
         else: raw = _file(what, options)
     raw.name = raw.name or (Path(what[0]).parent.name if isinstance(what, (list, tuple)) else what.stem)
     return raw
 
-# %% ../nbs/02f_formats.ipynb #30403a50
+# %% ../nbs/02f_formats.ipynb #17001697
 def faults(x):
     "{column: number of values that are NaN or infinite} of one modality (N, T, d)."
     count = sum((~np.isfinite(x[i:i + 256])).sum((0, 1)) for i in range(0, len(x), 256)) if len(x) else np.zeros(x.shape[2], int)
@@ -315,7 +315,7 @@ def _unique(ids):
     for i in ids: seen[i] = seen.get(i, 0) + 1; out.append(i if seen[i] == 1 else f'{i}~{seen[i]}')
     return out
 
-# %% ../nbs/02f_formats.ipynb #e1776f52
+# %% ../nbs/02f_formats.ipynb #5e0afba6
 def read(path, *, name=None, task=None, nonfinite='error', table=None, folds=None, max_len=None, memory=None):
     """The `MultimodalDataset` in a file of any known layout, a folder, or a list of `.csd` files.
 
@@ -334,7 +334,7 @@ def read(path, *, name=None, task=None, nonfinite='error', table=None, folds=Non
     with as_format_error(path, 'data file'):
         return MultimodalDataset(name or raw.name, raw.x, raw.length, y, ids, kind, tuple(names), split=raw.split, folds=raw.folds, meta=meta)
 
-# %% ../nbs/02f_formats.ipynb #8e644bdf
+# %% ../nbs/02f_formats.ipynb #011b553a
 class _Pickler(pickle._Pickler):
     "Writes numpy's helper under the name that numpy 1 and 2 both know."
     def save_global(self, obj, name=None):
@@ -353,7 +353,7 @@ def _mmsa_part(ds, p):
     if ds.task in ('binary', 'multiclass'): out |= dict(regression_labels=d.y.astype(np.float32), annotations=np.array(ds.class_names or ('0', '1'))[d.y])
     return out
 
-# %% ../nbs/02f_formats.ipynb #8c52ff95
+# %% ../nbs/02f_formats.ipynb #cd28b1fe
 def write_mmsa(ds, path):
     "Write a data set with a split as an MMSA pickle (whole or not at all); returns the path."
     if ds.split is None or set(np.unique(ds.split)) - set(PARTS): bad('no split to write', ds.name, ', '.join(PARTS), ds.split if ds.split is None else sorted(set(ds.split)), 'set ds.split first')

@@ -6,13 +6,13 @@
 __all__ = ['MB', 'SMALL', 'STEPS', 'LONGEST_TEXT', 'DEEPEST', 'OPS', 'ADMITTED', 'CALLS', 'Source', 'Machine', 'op', 'run',
            'refuse', 'Token', 'Box', 'finish', 'open_regular', 'load', 'loads']
 
-# %% ../nbs/02c_unpickle.ipynb #31d1a4d4
+# %% ../nbs/02c_unpickle.ipynb #c4ff0e1b
 import codecs, io, os, pickle, re, stat, struct, sys
 from math import prod
 import numpy as np
 from .core import FormatError
 
-# %% ../nbs/02c_unpickle.ipynb #86dc9e57
+# %% ../nbs/02c_unpickle.ipynb #e294dfa6
 _AGAIN = 'compare the file with the one that its authors published (size, sha256) and fetch it again'
 
 class Source:
@@ -36,7 +36,7 @@ class Source:
         self.pos += len(data)
         return data[:-1]
 
-# %% ../nbs/02c_unpickle.ipynb #3fb45863
+# %% ../nbs/02c_unpickle.ipynb #a45a9c3a
 MB = 2**20
 SMALL = 160*MB          # memory that a file may take for small objects, whatever its size
 STEPS = 1_000_000       # opcodes that a file may have, whatever its size; above that one for every 48 bytes
@@ -69,7 +69,7 @@ class Machine:
         del self.stack[at:]
         return out
 
-# %% ../nbs/02c_unpickle.ipynb #566c39e7
+# %% ../nbs/02c_unpickle.ipynb #b2dc9100
 OPS = {}   # opcode byte -> function(machine)
 
 def op(*codes):
@@ -94,7 +94,7 @@ def run(self):
         f(self)
 Machine.run = run
 
-# %% ../nbs/02c_unpickle.ipynb #4820a7e6
+# %% ../nbs/02c_unpickle.ipynb #d0c6ae1a
 _OPNAMES = {getattr(pickle, n)[0]: n for n in dir(pickle)
             if n.isupper() and isinstance(getattr(pickle, n), bytes) and len(getattr(pickle, n)) == 1}
 
@@ -105,7 +105,7 @@ def refuse(self, code):
               found=f'opcode {name}', do='ask for the data as .npz; do not open this file with pickle.load')
 Machine.refuse = refuse
 
-# %% ../nbs/02c_unpickle.ipynb #97cf0af5
+# %% ../nbs/02c_unpickle.ipynb #62598dc2
 def _fixed(code, layout):
     s = struct.Struct(layout)
     @op(code)
@@ -124,7 +124,7 @@ def _number(m, kind, text):
     try: return kind(text)
     except ValueError: m.fail('not a number', expected=kind.__name__, found=repr(text[:40]))
 
-# %% ../nbs/02c_unpickle.ipynb #8adf3027
+# %% ../nbs/02c_unpickle.ipynb #b64f842d
 @op(pickle.INT)
 def _int(m):
     text = m.source.line()
@@ -144,10 +144,10 @@ def _long_n(code, size):
         m.push(int.from_bytes(m.source.take(n), 'little', signed=True), 256)
 _long_n(pickle.LONG1, 1); _long_n(pickle.LONG4, 4)
 
-# %% ../nbs/02c_unpickle.ipynb #2982d9ea
+# %% ../nbs/02c_unpickle.ipynb #6d9954d8
 _WIDE = re.compile(b'[\xc4-\xff]')
 
-def _text(m, data, decode=lambda d: str(d, 'utf-8', 'surrogatepass')):
+def _text(m, data, decode=lambda d: str(d, 'utf-8')):
     if len(data) > LONGEST_TEXT and _WIDE.search(data):
         m.fail('a text of absurd length', expected=f'at most {LONGEST_TEXT} bytes', found=f'{len(data)} bytes')
     try: out = decode(data)
@@ -163,7 +163,7 @@ def _bytes(m, data): m.push(data, 40 + len(data))
 for _c, _n in ((pickle.SHORT_BINUNICODE, 1), (pickle.BINUNICODE, 4), (pickle.BINUNICODE8, 8)): _counted(_c, _n, _text)
 for _c, _n in ((pickle.SHORT_BINBYTES, 1), (pickle.BINBYTES, 4), (pickle.BINBYTES8, 8), (pickle.BYTEARRAY8, 8)): _counted(_c, _n, _bytes)
 
-# %% ../nbs/02c_unpickle.ipynb #4b3b2915
+# %% ../nbs/02c_unpickle.ipynb #2c4b71c3
 def _old_string(m, data):
     if len(data) > MB: _bytes(m, data)
     else: _text(m, data, lambda d: str(d, 'latin-1'))
@@ -187,7 +187,7 @@ def _unicode(m):
     _text(m, line, lambda d: str(d, 'raw-unicode-escape'))
     m.left += 4*len(line)
 
-# %% ../nbs/02c_unpickle.ipynb #3c5d3334
+# %% ../nbs/02c_unpickle.ipynb #15315e90
 _PLAIN = (str, bytes, int, float, bool, type(None), np.generic)
 
 def _key(m, k):
@@ -204,7 +204,7 @@ def _typed(m, obj, kind):
     if type(obj) is not kind: m.fail('the pickle adds to what is no container', expected=kind.__name__, found=type(obj).__name__)
     return obj
 
-# %% ../nbs/02c_unpickle.ipynb #3891ac8e
+# %% ../nbs/02c_unpickle.ipynb #81faeec0
 for _c, _k, _n in ((pickle.EMPTY_LIST, list, 64), (pickle.EMPTY_DICT, dict, 72), (pickle.EMPTY_SET, set, 224), (pickle.EMPTY_TUPLE, tuple, 8)):
     def _empty(m, k=_k, n=_n): m.push(k(), n)
     op(_c)(_empty)
@@ -229,7 +229,7 @@ def _dict(m): m.push(_pairs(m, m.cut()), 72)
 @op(pickle.FROZENSET)
 def _frozenset(m): v = m.cut(); m.push(frozenset(_key(m, k) for k in v), 224 + 80*len(v))
 
-# %% ../nbs/02c_unpickle.ipynb #44a82b2a
+# %% ../nbs/02c_unpickle.ipynb #f6eb3f57
 @op(pickle.APPEND)
 def _append(m): v = m.pop(); m.charge(10); _typed(m, m.top(), list).append(v)
 
@@ -256,7 +256,7 @@ def _pop_mark(m): m.cut()
 @op(pickle.DUP)
 def _dup(m): m.push(m.top(), 8)
 
-# %% ../nbs/02c_unpickle.ipynb #6fc20b6e
+# %% ../nbs/02c_unpickle.ipynb #d4b18f51
 def _put(m, i): m.charge(130); m.memo[i] = m.top()
 
 def _get(m, i):
@@ -282,7 +282,7 @@ def _frame(m):
     n, left = int.from_bytes(m.source.take(8), 'little'), m.source.size - m.source.pos
     if n > left: m.fail('a frame larger than the file', expected=f'at most {left} bytes', found=f'{n} bytes')
 
-# %% ../nbs/02c_unpickle.ipynb #88435767
+# %% ../nbs/02c_unpickle.ipynb #cdb61706
 class Token(str):
     "An admitted name, standing for itself."
 
@@ -302,7 +302,7 @@ def _admit(m, module, name):
                found=f'{module[:80]}.{name[:80]}', do='do not open it with pickle.load: it can run code; ask for the data as .npz')
     m.push(Token(known), 8)
 
-# %% ../nbs/02c_unpickle.ipynb #987033d4
+# %% ../nbs/02c_unpickle.ipynb #e07cc2b3
 @op(pickle.GLOBAL)
 def _global(m):
     module, name = (str(m.source.line(), 'latin-1') for _ in range(2))
@@ -321,7 +321,7 @@ def _reduce(m):
         if isinstance(e, FormatError): raise
         m.fail(f'wrong arguments for {f}', found=str(e)[:200])
 
-# %% ../nbs/02c_unpickle.ipynb #f685c9ca
+# %% ../nbs/02c_unpickle.ipynb #955f7152
 _DTYPE = re.compile(r'[<>|=]?(b1|[iu][1248]|f[248]|O8?|[SU]\d{1,6}|\?)')
 
 class Box:
@@ -342,7 +342,7 @@ def _build_dtype(m, box, state):
     if box.dtype.kind in 'SU' and (len(state) > 5 and state[5] not in (-1, box.dtype.itemsize)): m.fail('a string type with two sizes')
     if order != '|': box.dtype = box.dtype.newbyteorder(order)
 
-# %% ../nbs/02c_unpickle.ipynb #cea69ee7
+# %% ../nbs/02c_unpickle.ipynb #2d4b0ab7
 def _shape(m, shape):
     if isinstance(shape, int): shape = (shape,)
     if not (isinstance(shape, tuple) and len(shape) <= 8 and all(type(s) is int and 0 <= s < 2**40 for s in shape)):
@@ -358,6 +358,8 @@ def _check_bytes(m, shape, dtype, data):
     if prod(shape)*dtype.itemsize != len(data):
         m.fail("an array's shape does not fit its bytes", expected=f'{shape} of {dtype.str}: {prod(shape)*dtype.itemsize} bytes',
                found=f'{len(data)} bytes')
+    if dtype.kind == 'U' and data and np.frombuffer(data, np.dtype('u4').newbyteorder(dtype.byteorder)).max() > sys.maxunicode:
+        m.fail('an array of text with characters that do not exist')
     m.charge(112 + len(data) if dtype.byteorder == '>' or len(data) < 4096 else 112)
     return data
 
@@ -369,7 +371,7 @@ def _check_objects(m, shape, items):
             m.fail('an object array of something else', expected='strings or numbers', found=type(v).__name__)
     return items
 
-# %% ../nbs/02c_unpickle.ipynb #c103b01b
+# %% ../nbs/02c_unpickle.ipynb #7137cbb7
 def _reconstruct(m, kind, shape, code):
     if kind != 'ndarray' or type(kind) is not Token: m.fail('an array of an unknown class', found=repr(kind)[:60])
     a = np.empty(0, np.uint8)
@@ -399,7 +401,7 @@ def _scalar(m, dtype, data=b''):
     if dtype.hasobject: m.fail('a scalar of objects')
     return np.frombuffer(_check_bytes(m, (), dtype, data), dtype)[0] if dtype.itemsize else dtype.type()
 
-# %% ../nbs/02c_unpickle.ipynb #54627ef7
+# %% ../nbs/02c_unpickle.ipynb #7f5988ef
 def _encode(m, text, encoding='latin1'):
     if encoding not in ('latin1', 'latin-1') or not isinstance(text, str): m.fail('an unknown encoding', found=repr(encoding)[:40])
     m.charge(len(text))
@@ -426,7 +428,7 @@ def _raw(m, data=b'', *encoding):
 CALLS = dict(dtype=_dtype, reconstruct=_reconstruct, frombuffer=_frombuffer, scalar=_scalar, encode=_encode, mapping=_mapping,
              defaultdict=lambda m, factory=None: {}, set=_collect(set), frozenset=_collect(frozenset), bytes=_raw, bytearray=_raw)
 
-# %% ../nbs/02c_unpickle.ipynb #c82a4828
+# %% ../nbs/02c_unpickle.ipynb #02d92b97
 @op(pickle.BUILD)
 def _build(m):
     state, obj = m.pop(), m.top()
@@ -434,7 +436,7 @@ def _build(m):
     elif isinstance(obj, np.ndarray): _build_array(m, obj, state)
     elif not (type(obj) is dict and not state): m.fail('the pickle sets the state of a plain object', found=type(obj).__name__)
 
-# %% ../nbs/02c_unpickle.ipynb #6d013ed0
+# %% ../nbs/02c_unpickle.ipynb #b6d4b11a
 _CONTAINERS = (list, tuple, dict, set, frozenset)
 _LEAVES = (*_PLAIN, np.ndarray)
 
@@ -463,7 +465,7 @@ def finish(self, root):
     return root
 Machine.finish = finish
 
-# %% ../nbs/02c_unpickle.ipynb #4bf8e306
+# %% ../nbs/02c_unpickle.ipynb #5ed91e1d
 def open_regular(path):
     "(binary file, its size): a regular file, so that no device or pipe can feed without end."
     path = os.fspath(path)
