@@ -8,7 +8,7 @@ READY := .venv/.ready
 # For more: make reproduce ARGS="--seeds 0,1", make test ARGS="-k floors", make lab ARGS="--no-browser".
 ARGS ?=
 
-.PHONY: help setup reproduce test lab readme gate lint
+.PHONY: help setup reproduce test lab readme gate lint bench
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ gate: $(READY)  ## export and clean leave no difference
 
 lint: $(READY)  ## ruff over notebooks, tests and tools
 	$(BIN)/ruff check .
+
+bench: $(READY)  ## what training, prediction and opening a MOSEI-sized set cost: runs/bench.json
+	$(BIN)/python tools/bench.py $(ARGS)
 
 lab: $(READY)  ## JupyterLab on the notebooks, cleaned as they are saved
 	$(BIN)/jupyter lab --config=tools/jupyter_server_config.py $(ARGS)

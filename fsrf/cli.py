@@ -64,6 +64,7 @@ def parser():
     one = sub.add_parser('report', help='table and figures from rows')
     one.add_argument('rows', nargs='+', metavar='ROWS', help='CSV, JSON or Parquet files, or folders of runs')
     one.add_argument('--out', type=Path, default=Path('report'), metavar='DIR', help='where they go (default: report)')
+    sub.add_parser('data', help='look into data files, safely: check, convert, show (fsrf data --help)')
     return p
 
 # %% ../nbs/15_cli.ipynb #b9d77c4f
@@ -153,6 +154,10 @@ def command_report(args):
 # %% ../nbs/15_cli.ipynb #35de8656
 def main(argv=None):
     "The command `fsrf`; returns the exit code."
+    argv = sys.argv[1:] if argv is None else list(argv)
+    if argv[:1] == ['data']:                      # the readers have arguments of their own
+        from fsrf import check
+        return check.main(argv[1:])
     args = parser().parse_args(argv)
     from fsrf.core import FsrfError
     try: return globals()[f'command_{args.command}'](args)

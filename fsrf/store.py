@@ -6,7 +6,7 @@
 __all__ = ['FORMAT', 'BLOCK', 'KEEP', 'store_root', 'save', 'training_statistics', 'Entry', 'damaged', 'is_whole', 'rows',
            'Features', 'StoredDataset', 'select', 'parts', 'batch', 'tensors', 'open_entry', 'cached']
 
-# %% ../nbs/02g_store.ipynb #3e633283
+# %% ../nbs/02g_store.ipynb #2560a6c3
 import json, mmap, os, tempfile, threading, zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +15,7 @@ from .core import FsrfError, canonical_json, find_root, hash_json, write_json
 from .data import Batch, DataSpec, ModalitySpec, MultimodalDataset, PARTS, to_device
 from . import data
 
-# %% ../nbs/02g_store.ipynb #5a8826f1
+# %% ../nbs/02g_store.ipynb #447fcc4f
 FORMAT, BLOCK = 1, 2**16
 
 def store_root():
@@ -37,7 +37,7 @@ def _tensors(ds):
     out = {k: np.ascontiguousarray(v) for k, v in (fixed | meta).items()} | {f'x/{m}': v for m, v in ds.x.items()}
     return dict(sorted(out.items(), key=lambda kv: (-min(8, kv[1].dtype.alignment), kv[0].startswith('x/'))))
 
-# %% ../nbs/02g_store.ipynb #6a1e0beb
+# %% ../nbs/02g_store.ipynb #2b24b1d5
 _CODES = dict(f2='F16', f4='F32', f8='F64', i1='I8', i2='I16', i4='I32', i8='I64', u1='U8', u2='U16', u4='U32', u8='U64', b1='BOOL')
 
 def _layout(tensors):
@@ -62,7 +62,7 @@ def _write(path, tensors):
         os.chmod(tmp, 0o644); os.replace(tmp, path)
     except BaseException: Path(tmp).unlink(missing_ok=True); raise
 
-# %% ../nbs/02g_store.ipynb #13ee10d3
+# %% ../nbs/02g_store.ipynb #b9d997f5
 def _stamp(path): s = os.stat(path); return [s.st_size, s.st_mtime_ns]
 
 def save(ds, root=None):
@@ -85,7 +85,7 @@ def save(ds, root=None):
     write_json(root/f'{name}.json', dict(about, seal=hash_json(about)))
     return name
 
-# %% ../nbs/02g_store.ipynb #f5b1412c
+# %% ../nbs/02g_store.ipynb #f8cfa1dc
 def training_statistics(x, length, rows, step=512):
     "{m: (mean (d,), std (d,))} over the frames of the samples `rows` that hold something, in two passes of `step` samples."
     out = {}
@@ -107,7 +107,7 @@ def training_statistics(x, length, rows, step=512):
 def _as_lists(statistics): return {m: [v.tolist() for v in pair] for m, pair in statistics.items()}
 def _as_arrays(statistics): return {m: tuple(np.array(v) for v in pair) for m, pair in statistics.items()}
 
-# %% ../nbs/02g_store.ipynb #e33cad7e
+# %% ../nbs/02g_store.ipynb #43d9b198
 class Entry:
     "An open entry: `about` (the JSON) and `arrays` (mapped); `rows(key, index)` reads checked rows."
     def __init__(self, name, root):
@@ -135,7 +135,7 @@ class Entry:
                 if zlib.crc32(v) != self.about['crc32'][key][b]: raise damaged(self.name, self.root, f'{key}, byte {b*BLOCK}')
             self.checked[key][b] = 1
 
-# %% ../nbs/02g_store.ipynb #2a3940d1
+# %% ../nbs/02g_store.ipynb #762f56b4
 def damaged(name, root, found):
     "The error for a damaged entry, which is taken out of the store so that the next reader makes it anew."
     for suffix in ('.json', '.safetensors'):
@@ -155,8 +155,8 @@ def is_whole(name, root=None):
     try: Entry(name, Path(root or store_root())); return True
     except (FsrfError, OSError, ValueError, KeyError, TypeError): return False
 
-# %% ../nbs/02g_store.ipynb #24a25f48
-KEEP = 96*2**20   # bytes of touched pages to keep mapped in
+# %% ../nbs/02g_store.ipynb #0df62ba2
+KEEP = 16*2**20   # bytes of touched blocks after which pages are handed back (the system maps a few times more)
 
 def rows(self, key, index):
     "The rows `index` (integers) of an array, checked and copied."
@@ -171,7 +171,7 @@ def rows(self, key, index):
     return out
 Entry.rows = rows
 
-# %% ../nbs/02g_store.ipynb #fb1055d7
+# %% ../nbs/02g_store.ipynb #0b2c9d30
 class Features(Mapping):
     "`x` of a stored data set: names at once, arrays when asked for."
     def __init__(self, ds): self.ds = ds
@@ -196,7 +196,7 @@ class StoredDataset(MultimodalDataset):
         mean, std = self._statistics[m]
         return np.clip((x - mean)/std, -10., 10., dtype=np.float32, casting='unsafe')*(x != 0).any(-1, keepdims=True)
 
-# %% ../nbs/02g_store.ipynb #6ca02a18
+# %% ../nbs/02g_store.ipynb #6567735a
 def _view(self, rows=None, statistics=None):
     "A `StoredDataset` on the same entry: some rows, some statistics."
     new, at = object.__new__(StoredDataset), slice(None) if rows is None else rows
@@ -222,7 +222,7 @@ def parts(self, fold=0, repeat=0, scale=True):
     statistics = self._training(index['train'], 'split' if self.folds is None else f'fold {fold} of {repeat % len(self.folds)}') if scale else None
     return {p: _view(self, i, statistics) for p, i in index.items()}
 
-# %% ../nbs/02g_store.ipynb #83780f95
+# %% ../nbs/02g_store.ipynb #d031914a
 def _training(self, rows, key):
     "The statistics of the rows, kept in the entry under `key` when this is the whole data set."
     kept = self._entry.about['statistics']
@@ -253,7 +253,7 @@ def tensors(self, device='cpu'):
 
 for _f in (select, parts, batch, tensors, _training): setattr(StoredDataset, _f.__name__, _f)
 
-# %% ../nbs/02g_store.ipynb #484d3550
+# %% ../nbs/02g_store.ipynb #2a61c23a
 def open_entry(name, root=None):
     "The data set of an entry, mapped."
     root = Path(root or store_root())
@@ -272,7 +272,7 @@ def open_entry(name, root=None):
                         _entry=entry, _rows=None, _statistics=None)
     return ds
 
-# %% ../nbs/02g_store.ipynb #3dd9cbee
+# %% ../nbs/02g_store.ipynb #ee9c1a18
 def cached(files, build, options=None, root=None):
     "The data set that `build()` makes of the `files`, from the store if it is there whole."
     root = Path(root or store_root())

@@ -1,6 +1,6 @@
 """What opening a MOSEI-sized data set costs: mapped from the store, beside unpickling. Each part is a fresh process.
 
-    python tools/bench_store.py        prints one line of JSON; about 8 GB of disk and two minutes
+    python tools/bench_store.py        prints one line of JSON; about 4 GB of disk and two minutes
 """
 import argparse
 import json
