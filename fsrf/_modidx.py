@@ -31,6 +31,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                           'fsrf.cli.command_report': ('cli.html#command_report', 'fsrf/cli.py'),
                           'fsrf.cli.command_reproduce': ('cli.html#command_reproduce', 'fsrf/cli.py'),
                           'fsrf.cli.command_rows': ('cli.html#command_rows', 'fsrf/cli.py'),
+                          'fsrf.cli.data_files': ('cli.html#data_files', 'fsrf/cli.py'),
                           'fsrf.cli.first_line': ('cli.html#first_line', 'fsrf/cli.py'),
                           'fsrf.cli.main': ('cli.html#main', 'fsrf/cli.py'),
                           'fsrf.cli.make_report': ('cli.html#make_report', 'fsrf/cli.py'),

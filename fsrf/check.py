@@ -58,6 +58,7 @@ def findings(raw, rows):
     if (k := len(raw.ids) - len(set(raw.ids))): warnings.append(f'{k} ids repeat, e.g. {_some([i for i in dict.fromkeys(raw.ids) if raw.ids.count(i) > 1][:3] if len(raw.ids) < 5000 else ["..."])}')
     return faults + _label_faults(raw), warnings + _split_warnings(raw)
 
+# %% ../nbs/02h_check.ipynb #7aff8fe6
 def _some(items, n=5): return ', '.join(map(str, list(items)[:n])) + (', ...' if len(items) > n else '')
 
 def _label_faults(raw):
@@ -66,6 +67,7 @@ def _label_faults(raw):
     if y.dtype.kind == 'f' and not np.isfinite(y).all(): return [f'{int((~np.isfinite(y)).sum())} labels are NaN or infinite']
     return ['all labels are the same'] if (y == y[0]).all() and len(y) > 1 else []
 
+# %% ../nbs/02h_check.ipynb #788eea26
 def _split_warnings(raw):
     if raw.split is None: return ['there is no split' + (', but folds' if raw.folds is not None else ': make one by video (fsrf.data.make_folds)')]
     out = [f'there is no {p} part' for p in formats.PARTS if not (raw.split == p).any()]
@@ -82,6 +84,7 @@ def bars(counts):
     top = max(max(counts), 1)
     return ''.join(_BARS[-(-8*int(c)//int(top))] for c in counts)
 
+# %% ../nbs/02h_check.ipynb #25465020
 def label_lines(raw):
     "What the labels look like, in lines."
     y = raw.y
@@ -111,6 +114,7 @@ def _feature_lines(rows):
     return [head] + [f"{m:<14}{v['dim']:>5}{v['longest']:>9}{v['mean_length']:>7.1f}{v['absent']:>8.1%}{v['zero_frames']:>13.1%}"
                      f"{span(v):>22}{sum(v['bad'].values()):>9}" for m, v in rows.items()]
 
+# %% ../nbs/02h_check.ipynb #80c52df3
 def check(path, **options):
     "(lines of a page on what the file holds, exit code: 0 ready or with warnings, 1 with faults)."
     raw, files = formats.load(path, **options), formats.files_of(path)
@@ -136,6 +140,7 @@ def _plot_labels(ax, raw):
         sns.countplot(x=y, hue=parts, ax=ax)
         if raw.task != 'multilabel-binary' and len(raw.class_names) <= 12: ax.set_xticks(range(len(raw.class_names)), raw.class_names, rotation=30 if len(raw.class_names) > 3 else 0)
 
+# %% ../nbs/02h_check.ipynb #4526d720
 def _plot_lengths(ax, raw):
     import seaborn as sns
     same = {}                                      # modalities of equal lengths share a line
@@ -148,6 +153,7 @@ def _plot_lengths(ax, raw):
     if ax.get_legend_handles_labels()[0]: ax.legend()
     else: ax.text(.5, .5, 'vectors only: no lengths', ha='center', transform=ax.transAxes)
 
+# %% ../nbs/02h_check.ipynb #43f9fb9c
 def _plot_zero(ax, raw, rows):
     names, at = list(rows), np.arange(len(rows))
     for shift, key, label in ((-.2, 'zero_frames', 'zero frames'), (.2, 'absent', 'samples without it')):
@@ -174,6 +180,7 @@ def _plot_ranges(ax, raw):
     ax.set_xticks([t for t, _ in ticks], [t for _, t in ticks])
     ax.set(ylabel='value', title='ranges of the columns: median, 5-95 %, extremes'); ax.grid(axis='x', visible=False)
 
+# %% ../nbs/02h_check.ipynb #c410ae6f
 def show(path, out=None, **options):
     "Draw one page of plots of a file to `out` (default: PATH.png here); returns the path of the picture."
     from matplotlib.figure import Figure
@@ -208,6 +215,7 @@ def _bytes(text):
     if m is None: raise argparse.ArgumentTypeError(f'{text!r} is no amount such as 800M or 4G')
     return int(m[1])*dict(k=2**10, M=2**20, G=2**30).get(m[2], 1)
 
+# %% ../nbs/02h_check.ipynb #8bf3f64a
 def add_arguments(parser):
     "The arguments of `fsrf data` on an argparse parser."
     sub = parser.add_subparsers(dest='data_command', required=True, metavar='COMMAND')
@@ -231,6 +239,7 @@ def write_npz(ds, path):
     np.savez(path, **arrays)
     return Path(path)
 
+# %% ../nbs/02h_check.ipynb #4783691a
 def run(args):
     "Do what the parsed arguments of `fsrf data` say; returns the exit code."
     options = dict(table=args.table, folds=args.folds, max_len=args.max_len, memory=args.memory)
@@ -245,6 +254,7 @@ def run(args):
     print(write(formats.read(path, nonfinite='zero' if args.zero else 'error', **options), args.out))
     return 0
 
+# %% ../nbs/02h_check.ipynb #6b35dc93
 def main(argv=None):
     "`fsrf data`; returns the exit code."
     parser = argparse.ArgumentParser('fsrf data', description='Look at data files, safely: nothing in them is run.')

@@ -29,6 +29,7 @@ def file_size(path):
     if not stat.S_ISREG(info.st_mode): raise FormatError('not a regular file', where=path, expected='a file', do='name the data file itself')
     return info.st_size
 
+# %% ../nbs/02b_containers.ipynb #effe5b28
 def too_large(path, need, limit):
     raise FormatError('the file declares more than its size explains', where=path, expected=f'at most {limit} bytes', found=f'{need} bytes',
                       do=f'if you trust it, allow it: memory={need} (on the command line --memory {-(-need//MB)}M)')
@@ -63,6 +64,7 @@ def _read_npy(f, size, where):
         raise FormatError('an array of text with characters that do not exist', where=where, do=_AGAIN)
     return np.frombuffer(data, dtype).reshape(shape, order='F' if fortran else 'C')
 
+# %% ../nbs/02b_containers.ipynb #5b25d4f0
 def read_npy(path, memory=None):
     "The array in an npy file."
     size = file_size(path)
@@ -80,6 +82,7 @@ def read_npz(path, memory=None, only=None):
             with z.open(i) as f: out[i.filename[:-4]] = _read_npy(f, i.file_size, f'{path}, {i.filename}')
         return out
 
+# %% ../nbs/02b_containers.ipynb #68bc57d6
 def npz_names(path):
     "The names of the arrays in an npz archive."
     with as_format_error(path, 'npz archive'), zipfile.ZipFile(path) as z:
@@ -95,6 +98,7 @@ def _header(line, where, limit):
     except (ValueError, KeyError, TypeError): pass
     raise FormatError('the reader of HDF5 ended in the middle of the file', where=where, expected='an HDF5 file', found='a crash or a timeout', do=_AGAIN)
 
+# %% ../nbs/02b_containers.ipynb #6a630fe2
 def stream_hdf5(path, memory=None):
     "(path inside the file, array) for each array of an HDF5 file, in the order of the names."
     limit, script = allowance(file_size(path), memory), Path(core.__file__).with_name('hdf5.py')
@@ -128,6 +132,7 @@ def _column(values):
         except (ValueError, OverflowError): continue
     return np.array([str(v) for v in values])
 
+# %% ../nbs/02b_containers.ipynb #0c2ac3fa
 def read_csv(path, memory=None):
     "{column: array (rows,)} of a CSV file with a header (UTF-8, comma)."
     size, limit = file_size(path), 64*MB

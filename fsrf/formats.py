@@ -29,6 +29,7 @@ def _roles(paths, memory):
     if named: out['labels'] = min(named, key=lambda p: len(rest[p][3]))
     return out | {rest[p][0]: p for p in rest if p not in out.values()}
 
+# %% ../nbs/02f_formats.ipynb #76567414
 def _whole(path, memory):
     "{video: (intervals, features)} of a sequence that fits in memory."
     limit, out = allowance(file_size(path), memory), {}
@@ -40,6 +41,7 @@ def _whole(path, memory):
 _ROLES = dict(facet='visual', openface='visual', vis='visual', face='visual', covarep='audio', opensmile='audio', aud='audio', acoustic='audio',
               glove='language', bert='language', vector='language', text='language')
 
+# %% ../nbs/02f_formats.ipynb #25a267bc
 def role_of(root, taken):
     "The modality that a stream's name speaks of; the name itself where that is taken or unclear."
     role = next((m for k, m in _ROLES.items() if k in root.lower()), root)
@@ -56,12 +58,14 @@ def _segments(labels, words, shift):
         for k, rows in enumerate(sdk.words_in(cuts, times, spoken)): out.append((f'{video}[{k}]', video, times[rows], spoken[rows].tolist()))
     return out
 
+# %% ../nbs/02f_formats.ipynb #b7e8ade4
 def _timing(times):
     "(n, 3) seconds: how long each word takes, the pause before it, its end from the first word's start."
     if not len(times): return np.zeros((0, 3), np.float32)
     pause = np.r_[0, np.maximum(times[1:, 0] - times[:-1, 1], 0)]
     return np.c_[times[:, 1] - times[:, 0], pause, times[:, 1] - times[0, 0]].astype(np.float32)
 
+# %% ../nbs/02f_formats.ipynb #649f1bd5
 def read_csd(paths, options):
     "A `Raw` from computational sequences: words, labels and any number of streams."
     roles, memory = _roles(paths, options['memory']), options['memory']
@@ -109,6 +113,7 @@ def _csd_raw(segments, labels, words, roles, options, limit, notes):
 _MFN = re.compile(r'(?:.*_)?(text|audio|video|vision|visual|covarep|facet|y|label|labels)_(train|valid|dev|test)(?:_emb)?\.(?:h5|hdf5)$')
 _MFN_NAMES = dict(text='language', audio='audio', covarep='audio', facet='visual', video='visual', vision='visual', visual='visual', y='y', label='y', labels='y')
 
+# %% ../nbs/02f_formats.ipynb #3c89a0b2
 def read_mfn(paths, options):
     "A `Raw` from files such as `mosi_audio_train.h5`, each with one array `d1`."
     found = {}
@@ -130,11 +135,13 @@ def read_mfn(paths, options):
 # %% ../nbs/02f_formats.ipynb #c2ed2ff4
 _KEYS = dict(y=('y', 'label', 'labels', 'sentiment', 'score'), id=('id', 'ids', 'segment', 'utt_id'), split=('split', 'part'), fold=('fold', 'folds', 'fold5'),
              group=('group', 'groups', 'video', 'dialogue'), text=('text', 'words'))
+
 _PREFIX = dict(T='language', A='audio', V='visual')
 
 def _take(columns, what):
     return next((columns[k] for k in _KEYS[what] if k in columns), None)
 
+# %% ../nbs/02f_formats.ipynb #3a38d7e9
 def label_task(y, where):
     "(y, task, class names) by the kind of the labels."
     if y.ndim == 2 and y.shape[1] == 1: y = y[:, 0]
@@ -163,6 +170,7 @@ def _arrays_of(columns, n, options, notes):
     if skipped: notes.append(f'left out, because its rows are not the {n} samples: {", ".join(skipped)}')
     return {_modality(k, found): (a[:, None] if a.ndim == 2 else a) for k, a in found.items()}
 
+# %% ../nbs/02f_formats.ipynb #1fe16bb1
 def _modality(key, keys):
     head, _, rest = key.partition('_')
     if head == 'x' and rest: return rest
@@ -170,6 +178,7 @@ def _modality(key, keys):
     if role and sum(k.startswith(head + '_') for k in keys) == 1: return role
     return rest.removesuffix('_ids') if role else key
 
+# %% ../nbs/02f_formats.ipynb #e3ee9645
 def _own(name, columns, x, length, n, notes, where):
     y = _take(columns, 'y')
     if y is None: bad('no labels', where, ' or '.join(_KEYS['y']), ', '.join(columns), 'add a column or array y')
@@ -194,6 +203,7 @@ def _given_lengths(columns, x, n):
         out[m] = np.minimum(v, a.shape[1]).astype(np.int64)
     return out
 
+# %% ../nbs/02f_formats.ipynb #6c84cb50
 def read_own_npz(path, options):
     "A `Raw` from an npz of one's own (see the schema)."
     columns, notes = containers.read_npz(path, options['memory']), []
@@ -236,6 +246,7 @@ def sniff(path):
         if head.startswith(magic): return kind
     return 'pickle' if head[:1] in (b'\x80', b'(', b'c', b']', b'}', b'\x8c', b'd', b'l') else 'text'
 
+# %% ../nbs/02f_formats.ipynb #c7d7961e
 def _file(path, options):
     kind = sniff(path)
     if kind == 'pickle': return read_pickle(path, options)
@@ -258,6 +269,7 @@ def _folder(folder, options):
     if len(files) == 1: return _file(files[0], options)
     bad('a folder without a known layout', folder, 'samples.csv and npy, .csd files, MFN .h5 files, or train/dev/test.pkl', ', '.join(p.name for p in files[:8]) or 'no files', 'name the data file itself')
 
+# %% ../nbs/02f_formats.ipynb #a9aca1ef
 def _together(raws, where):
     "One `Raw` from one per part (MISA's train.pkl, dev.pkl, test.pkl)."
     first = next(iter(raws.values()))
@@ -279,12 +291,14 @@ KNOWN = {'d4405ac91f62a807be9ff8dc4a92a7cbbf9735f0b6032649077d2e7500cf7076': 'CM
          '43a44a63e369bca2fc86c54fa42d9b3b30c03657b8f7287bdae60341f4767d8c': 'ICT-MMMO, validation part, video (MFN)',
          'e164e98d53b01e558af6eb232fdc0ca8660f8bd3e76469ca12bef124688a4c8f': 'ICT-MMMO, validation part, labels (MFN)'}
 
+# %% ../nbs/02f_formats.ipynb #8677b0ec
 def files_of(path):
     "The files that stand behind a path, a folder or a list of paths."
     if isinstance(path, (list, tuple)): return [f for p in path for f in files_of(p)]
     p = Path(path)
     return sorted(f for f in p.rglob('*') if f.is_file() and not f.name.startswith('.')) if p.is_dir() else [p]
 
+# %% ../nbs/02f_formats.ipynb #f31fd1ce
 def load(path, *, table=None, folds=None, max_len=None, memory=None):
     "The `Raw` content of a file, a folder, or a list of `.csd` files, faults included. `memory`: bytes that it may need."
     options, what = dict(table=table, folds=folds, max_len=max_len, memory=memory), path if isinstance(path, (list, tuple)) else Path(path)
@@ -310,6 +324,7 @@ def _clean(raw, path, nonfinite):
         raw.notes.append(f'{m}: {sum(found.values())} values that were NaN or infinite set to 0 (columns {columns})')
         raw.x[m] = np.nan_to_num(a, copy=False, nan=0, posinf=0, neginf=0)
 
+# %% ../nbs/02f_formats.ipynb #303e46ec
 def _unique(ids):
     seen, out = {}, []
     for i in ids: seen[i] = seen.get(i, 0) + 1; out.append(i if seen[i] == 1 else f'{i}~{seen[i]}')
@@ -342,6 +357,7 @@ class _Pickler(pickle._Pickler):
         self.write(pickle.GLOBAL + b'numpy.core.multiarray\n_reconstruct\n')
         self.memoize(obj)
 
+# %% ../nbs/02f_formats.ipynb #605c616b
 def _mmsa_part(ds, p):
     d, sign = ds.select(p), np.array(['Negative', 'Neutral', 'Positive'])
     out = {{'language': 'text', 'visual': 'vision'}.get(m, m): v for m, v in d.x.items()}

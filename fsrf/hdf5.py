@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['SERVE', 'Refused', 'walk', 'check', 'content', 'serve', 'limit_process']
 
-# %% ../nbs/02a_hdf5.ipynb #631eba02
+# %% ../nbs/02a_hdf5.ipynb #13fb2d6a
 import json, os, signal, sys
 
-# %% ../nbs/02a_hdf5.ipynb #cad5e989
+# %% ../nbs/02a_hdf5.ipynb #de08c9c1
 class Refused(Exception):
     "What is wrong, and where in the file."
 
+# %% ../nbs/02a_hdf5.ipynb #2dd05586
 def walk(group, h5py, path='', seen=None, depth=0):
     "(path, dataset) for every dataset below `group`, in the order of the names."
     seen = set() if seen is None else seen
@@ -26,7 +27,7 @@ def walk(group, h5py, path='', seen=None, depth=0):
         if isinstance(child, h5py.Group): yield from walk(child, h5py, where, seen, depth + 1)
         elif isinstance(child, h5py.Dataset): yield where, child
 
-# %% ../nbs/02a_hdf5.ipynb #6d49716a
+# %% ../nbs/02a_hdf5.ipynb #6b89a462
 _FILTERS = {1, 2, 3, 4, 32000}   # gzip, shuffle, checksum, szip, lzf: none of them loads a plug-in
 
 def check(dataset, where, limit, h5py):
@@ -41,6 +42,7 @@ def check(dataset, where, limit, h5py):
     if size > limit: raise Refused(f'an array of {size} bytes, more than the {limit} that this file may need', where)
     return size
 
+# %% ../nbs/02a_hdf5.ipynb #14da3ae7
 def content(dataset, limit):
     "The array; strings of free length become fixed ones."
     import numpy as np
@@ -51,7 +53,7 @@ def content(dataset, limit):
     if longest*len(items) > limit: raise Refused('strings of very different lengths', dataset.name)
     return np.array(items, f'S{max(longest, 1)}').reshape(np.shape(a))
 
-# %% ../nbs/02a_hdf5.ipynb #f346447c
+# %% ../nbs/02a_hdf5.ipynb #f1da8ccb
 def serve(path, limit, out):
     "Write the arrays of the HDF5 file at `path` to the binary stream `out`."
     import h5py, numpy as np
@@ -69,6 +71,7 @@ def serve(path, limit, out):
     except Exception as e: say(error='not an HDF5 file that can be read', where='', found=f'{type(e).__name__}: {e}'[:300])
     out.flush()
 
+# %% ../nbs/02a_hdf5.ipynb #41bd8d24
 def limit_process(memory):
     "This process may take so many bytes of memory and start no plug-in."
     os.environ.pop('HDF5_PLUGIN_PATH', None); os.environ['HDF5_PLUGIN_PRELOAD'] = '::'
@@ -77,7 +80,7 @@ def limit_process(memory):
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
-# %% ../nbs/02a_hdf5.ipynb #cb392e0e
+# %% ../nbs/02a_hdf5.ipynb #12090975
 SERVE = '--fsrf-hdf5-serve'
 if sys.argv[1:2] == [SERVE]:
     limit_process(int(sys.argv[3])*2 + 768*2**20)

@@ -18,6 +18,7 @@ from .containers import allowance, as_format_error, file_size
 PARTS = ('train', 'valid', 'test')
 LIMITS = dict(memory=None, max_len=None, table=None, folds=None)
 
+# %% ../nbs/02e_layouts.ipynb #fe5d651a
 @dataclass
 class Raw:
     "What a file holds: features `x[m]` (N, T, d), `length[m]` (N,), labels `y` or None, ids, split, and `notes` on what was done."
@@ -35,6 +36,7 @@ class Raw:
     name: str = ''
     def __len__(self): return len(self.ids)
 
+# %% ../nbs/02e_layouts.ipynb #de5f38be
 def bad(what, where, expected=None, found=None, do='compare the file with its publisher\'s description, or tell its layout in an issue'):
     raise FormatError(what, where=where, expected=expected, found=found, do=do)
 
@@ -45,6 +47,7 @@ def _ends(x):
     some = holds.any(1)
     return np.where(some, holds.argmax(1), x.shape[1]), np.where(some, x.shape[1] - holds[:, ::-1].argmax(1), 0)
 
+# %% ../nbs/02e_layouts.ipynb #6bc0f8bd
 def lengths(x, notes):
     "{m: (N,)} from zero padding; left-padded arrays are moved in place."
     sequences = [m for m, a in x.items() if a.shape[1] > 1]
@@ -107,6 +110,7 @@ def _parts(obj):
     out = {_SPLITS.get(id_text(k).lower()): v for k, v in obj.items() if k != 'fsrf'}
     return None if None in out or not out else {p: out[p] for p in PARTS if p in out}
 
+# %% ../nbs/02e_layouts.ipynb #f44ee760
 def _array(part, key, where, n=None):
     a = part[key]
     if isinstance(a, list): a = np.array(a) if all(isinstance(v, (int, float, np.generic)) for v in a) else a
@@ -129,6 +133,7 @@ def _is_mmsa(obj):
     p = _parts(obj)
     return bool(p) and all(isinstance(v, dict) and ('regression_labels' in v or 'classification_labels' in v) for v in p.values())
 
+# %% ../nbs/02e_layouts.ipynb #967a6b61
 def _mmsa_length(parts, key, where, n, x, m):
     if all(key in p for p in parts.values()):
         out = _join(parts, key, where).reshape(-1).astype(np.int64)
@@ -148,6 +153,7 @@ def _beyond(x, length, notes):
 
 def _sequence(a): return a[:, None] if a.ndim == 2 else a
 
+# %% ../nbs/02e_layouts.ipynb #343f253d
 @layout('MMSA', _is_mmsa)
 def _mmsa(obj, where, limit, options):
     parts, notes = {k: dict(v) for k, v in _parts(obj).items()}, []
@@ -173,6 +179,7 @@ def _known_rows(part, key, n, where):
     v = part[key]
     if isinstance(v, (np.ndarray, list)) and np.ndim(v) > 0 and len(v) != n: bad('a field of another length', f'{where}, field {key}', f'{n} rows', len(v))
 
+# %% ../nbs/02e_layouts.ipynb #555fb935
 def _mmsa_rest(obj, parts, label, n, x, length, notes):
     own = obj.get('fsrf', {}) if isinstance(obj.get('fsrf', {}), dict) else {}
     def column(f): return np.concatenate([np.asarray(p[f]) if not isinstance(p[f], list) else np.array([id_text(v) for v in p[f]]) for p in parts.values()])
@@ -187,6 +194,7 @@ def _mmsa_rest(obj, parts, label, n, x, length, notes):
     if task != 'regression' and 'classification_labels' in meta: raw.y = meta.pop('classification_labels')
     return _reorder(raw, own.get('order'))
 
+# %% ../nbs/02e_layouts.ipynb #776d83e1
 def _reorder(raw, order):
     "The samples as they stood before the writer sorted them by split."
     if not isinstance(order, np.ndarray) or sorted(order.tolist()) != list(range(len(raw))): return raw
@@ -201,6 +209,7 @@ def _is_mult(obj):
     p = _parts(obj)
     return bool(p) and all(isinstance(v, dict) and 'labels' in v and {'text', 'audio', 'vision'} & set(v) for v in p.values())
 
+# %% ../nbs/02e_layouts.ipynb #bd60d47f
 @layout('MulT', _is_mult)
 def _mult(obj, where, limit, options):
     parts, notes = {k: dict(v) for k, v in _parts(obj).items()}, []
@@ -223,6 +232,7 @@ def _is_list(obj, inner):
     p = _parts(obj)
     return bool(p) and all(isinstance(v, list) for v in p.values()) and any(_is_list(v, inner) for v in p.values())
 
+# %% ../nbs/02e_layouts.ipynb #dac6d4cb
 def _samples(obj, inner, where):
     "(samples, split or None) of a list, or of a dictionary of lists."
     parts = _parts(obj) or {None: obj}
@@ -231,6 +241,7 @@ def _samples(obj, inner, where):
         if not _is_sample(s, inner): bad('a sample is not as the first one', f'{where}, sample {i}', f'(({inner} fields), label, segment)', type(s).__name__)
     return samples, None if None in parts else np.repeat(list(parts), [len(p) for p in parts.values()])
 
+# %% ../nbs/02e_layouts.ipynb #a60bc6ab
 def _list_raw(name, obj, inner, where, limit, options):
     samples, split = _samples(obj, inner, where)
     pads = {m: pad([s[0][k] for s in samples], f'{where}, {m}', limit, options['max_len']) for m, k in dict(visual=1, audio=2).items()}
@@ -253,6 +264,7 @@ def _mag(obj, where, limit, options):
     raw, _, words = _list_raw('MAG-BERT', obj, 3, where, limit, options)
     return _with_language(raw, None, words, where, limit, options)
 
+# %% ../nbs/02e_layouts.ipynb #a444311b
 def _with_language(raw, numbers, words, where, limit, options):
     "The `Raw` with a language modality, if there is a table of vectors for its words (by number, or by name)."
     if options['table'] is None:
@@ -305,6 +317,7 @@ def _by_video(obj, where, limit, options):
     return Raw('', dict(audio=x), dict(audio=np.ones(len(x), np.int64)), y.astype(np.int64), ids, 'binary' if set(classes) <= {0, 1} else 'multiclass',
                tuple(map(str, range(max(2, classes[-1] + 1)))), np.array(split), notes=['no ids in the file: made from part, video and position', 'no validation part in the file'])
 
+# %% ../nbs/02e_layouts.ipynb #eb00f2c3
 def read_pickle(path, options):
     "A `Raw` from any of the pickles above."
     obj, limit = unpickle.load(path), allowance(file_size(path), options['memory'])

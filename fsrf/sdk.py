@@ -28,6 +28,7 @@ def videos(stream, path):
         raise FormatError('not a computational sequence', where=path, expected='root/data/VIDEO/{features, intervals}',
                           found=f'{sorted(waiting)[:3]} without a partner' if waiting else 'no such array', do='name a .csd file of the CMU SDK')
 
+# %% ../nbs/02d_sdk.ipynb #b1178eda
 def _checked(intervals, features, where):
     if intervals.ndim != 2 or intervals.shape[1] != 2 or intervals.dtype.kind not in 'fiu' or features.ndim < 1 or len(features) != len(intervals):
         raise FormatError('features and intervals do not fit', where=where, expected='(n, 2) seconds and n rows of features',
@@ -62,6 +63,7 @@ def letters_and_seconds(sequence, shift=0):
     if len(set(letters)) < 2 or len(set(seconds)) < 2: return 0.
     return float(spearmanr(letters, seconds).statistic)
 
+# %% ../nbs/02d_sdk.ipynb #8fe1673b
 def find_shift(sequence, shifts=(0, -1, 1)):
     "The shift that explains the durations: 0 unless another one is better by far (0.25 in rank correlation, 200 words)."
     if sum(len(w) for _, w in sequence.values()) < 200: return 0
@@ -92,6 +94,7 @@ def pool(wanted, intervals, features):
 # %% ../nbs/02d_sdk.ipynb #3d31a365
 _FOLD = re.compile(r'train|valid|dev|test')
 
+# %% ../nbs/02d_sdk.ipynb #cb19dd7b
 def read_folds(path):
     "{video: 'train' | 'valid' | 'test'} from a JSON file or a Python file of lists (only literals are read)."
     path = Path(path)

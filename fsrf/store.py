@@ -30,6 +30,7 @@ def _checksums(a):
 
 def _kept(v): return isinstance(v, np.ndarray) and v.dtype.kind in 'biufU' and v.size > 0
 
+# %% ../nbs/02g_store.ipynb #27581a5f
 def _tensors(ds):
     "Arrays of an entry by name, those of 8-byte numbers first so that all stay aligned."
     meta = {f'meta/{k}': v for k, v in ds.meta.items() if _kept(v)}
@@ -49,6 +50,7 @@ def _layout(tensors):
     text = json.dumps(head).encode()
     return text + b' '*(-(len(text) + 8) % 64)
 
+# %% ../nbs/02g_store.ipynb #6c389e73
 def _write(path, tensors):
     "Write the arrays beside `path`, then move them there."
     fd, tmp = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix='.tmp')
@@ -65,6 +67,7 @@ def _write(path, tensors):
 # %% ../nbs/02g_store.ipynb #b9d997f5
 def _stamp(path): s = os.stat(path); return [s.st_size, s.st_mtime_ns]
 
+# %% ../nbs/02g_store.ipynb #c2c3b48b
 def save(ds, root=None):
     "Write `ds` to the store; returns the name of its entry (a hash of its content)."
     root = Path(root or store_root())
@@ -104,7 +107,9 @@ def training_statistics(x, length, rows, step=512):
         out[m] = mean, np.where(std > 1e-6*(1 + top), std, 1.) if n else std
     return out
 
+# %% ../nbs/02g_store.ipynb #3a2845b8
 def _as_lists(statistics): return {m: [v.tolist() for v in pair] for m, pair in statistics.items()}
+
 def _as_arrays(statistics): return {m: tuple(np.array(v) for v in pair) for m, pair in statistics.items()}
 
 # %% ../nbs/02g_store.ipynb #43d9b198
@@ -150,6 +155,7 @@ def _about(name, root):
     if not isinstance(about, dict) or about.pop('seal', None) != hash_json(about) or about.get('format') != FORMAT: raise damaged(name, root, 'its seal')
     return about
 
+# %% ../nbs/02g_store.ipynb #16bf3047
 def is_whole(name, root=None):
     "Whether the store has this entry, and it opens."
     try: Entry(name, Path(root or store_root())); return True
@@ -169,6 +175,8 @@ def rows(self, key, index):
         self.touched += len(blocks)*BLOCK
         if self.touched > KEEP and hasattr(self.map, 'madvise'): self.map.madvise(mmap.MADV_DONTNEED); self.touched = 0
     return out
+
+# %% ../nbs/02g_store.ipynb #ac5e80ee
 Entry.rows = rows
 
 # %% ../nbs/02g_store.ipynb #0b2c9d30
@@ -184,6 +192,7 @@ class Features(Mapping):
             return self.ds._entry.arrays[f'x/{m}']
         return self.ds._features(m, np.arange(len(self.ds)))
 
+# %% ../nbs/02g_store.ipynb #79769646
 class StoredDataset(MultimodalDataset):
     "A data set of the store; made by `open_entry`. Copies with changes (`dataclasses.replace`) are ordinary data sets."
     def __new__(cls, *args, **kwargs): return MultimodalDataset(*args, **kwargs)
@@ -209,6 +218,7 @@ def _view(self, rows=None, statistics=None):
                              folds=None if self.folds is None else self.folds[:, rows], meta={k: cut(v) for k, v in self.meta.items()})
     return new
 
+# %% ../nbs/02g_store.ipynb #9a22270b
 def select(self, index):
     idx = np.flatnonzero(index) if np.asarray(index).dtype == bool else np.asarray(index, dtype=np.int64)
     return _view(self, np.arange(len(self))[idx])
@@ -234,6 +244,7 @@ def _training(self, rows, key):
         write_json(self._entry.root/f'{self._entry.name}.json', dict(about, seal=hash_json(about)))
     return found
 
+# %% ../nbs/02g_store.ipynb #11850f05
 class _Slice:
     "Rows of one modality, and its shape, without the whole array."
     def __init__(self, ds, m): self.ds, self.m, self.shape = ds, m, (len(ds), *next((s.max_len, s.dim) for s in ds.spec.modalities if s.name == m))
@@ -246,6 +257,7 @@ def batch(self, index=None, device='cpu'):
     return to_device(Batch({m: torch.from_numpy(self._features(m, i)) for m in self.x}, {m: torch.from_numpy(v[i]) for m, v in self.length.items()},
                            torch.from_numpy(self.y[i]), idx.clone()), device)
 
+# %% ../nbs/02g_store.ipynb #97464299
 def tensors(self, device='cpu'):
     kept = self.__dict__.setdefault('_tensors', {})
     if str(device) not in kept: kept[str(device)] = self.batch(None, device)

@@ -15,6 +15,7 @@ from .core import FormatError
 # %% ../nbs/02c_unpickle.ipynb #e294dfa6
 _AGAIN = 'compare the file with the one that its authors published (size, sha256) and fetch it again'
 
+# %% ../nbs/02c_unpickle.ipynb #df4d479e
 class Source:
     "The bytes of an open binary file, never more than are there."
     def __init__(self, file, size, path): self.file, self.size, self.path, self.pos = file, size, path, 0
@@ -43,6 +44,7 @@ STEPS = 1_000_000       # opcodes that a file may have, whatever its size; above
 LONGEST_TEXT = 16*MB
 DEEPEST = 64
 
+# %% ../nbs/02c_unpickle.ipynb #a1931894
 class Machine:
     "Runs one pickle from a `Source`; `run()` returns what it describes."
     def __init__(self, source):
@@ -79,6 +81,7 @@ def op(*codes):
         return f
     return deco
 
+# %% ../nbs/02c_unpickle.ipynb #e78e2c42
 def run(self):
     "The object that the pickle describes."
     read, source, stop = self.source.file.read, self.source, pickle.STOP[0]
@@ -92,6 +95,8 @@ def run(self):
         f = OPS.get(code[0])
         if f is None: self.refuse(code)
         f(self)
+
+# %% ../nbs/02c_unpickle.ipynb #567eea46
 Machine.run = run
 
 # %% ../nbs/02c_unpickle.ipynb #d0c6ae1a
@@ -119,6 +124,7 @@ def _value(code, value):
 
 for _c, _v in ((pickle.NONE, None), (pickle.NEWTRUE, True), (pickle.NEWFALSE, False)): _value(_c, _v)
 
+# %% ../nbs/02c_unpickle.ipynb #e0c266f8
 def _number(m, kind, text):
     if len(text) > 400: m.fail('a number of absurd length', expected='at most 400 characters', found=f'{len(text)} characters')
     try: return kind(text)
@@ -136,12 +142,15 @@ def _long(m): m.push(_number(m, int, m.source.line().rstrip(b'L')), 256)
 @op(pickle.FLOAT)
 def _float(m): m.push(_number(m, float, m.source.line()))
 
+# %% ../nbs/02c_unpickle.ipynb #0297076c
 def _long_n(code, size):
     @op(code)
     def f(m):
         n = int.from_bytes(m.source.take(size), 'little')
         if n > 128: m.fail('an integer of absurd length', expected='at most 128 bytes', found=f'{n} bytes')
         m.push(int.from_bytes(m.source.take(n), 'little', signed=True), 256)
+
+
 _long_n(pickle.LONG1, 1); _long_n(pickle.LONG4, 4)
 
 # %% ../nbs/02c_unpickle.ipynb #6d9954d8
@@ -159,8 +168,9 @@ def _counted(code, size, make):
     def f(m): make(m, m.source.take(int.from_bytes(m.source.take(size), 'little')))
 
 def _bytes(m, data): m.push(data, 40 + len(data))
-
 for _c, _n in ((pickle.SHORT_BINUNICODE, 1), (pickle.BINUNICODE, 4), (pickle.BINUNICODE8, 8)): _counted(_c, _n, _text)
+
+# %% ../nbs/02c_unpickle.ipynb #61d4163e
 for _c, _n in ((pickle.SHORT_BINBYTES, 1), (pickle.BINBYTES, 4), (pickle.BINBYTES8, 8), (pickle.BYTEARRAY8, 8)): _counted(_c, _n, _bytes)
 
 # %% ../nbs/02c_unpickle.ipynb #2c4b71c3
@@ -179,6 +189,7 @@ def _string(m):
     except ValueError as e: m.fail('a string that cannot be decoded', found=e)
     _old_string(m, data)
 
+# %% ../nbs/02c_unpickle.ipynb #897da7cd
 @op(pickle.UNICODE)
 def _unicode(m):
     line = m.source.line()
@@ -212,6 +223,7 @@ for _c, _k, _n in ((pickle.EMPTY_LIST, list, 64), (pickle.EMPTY_DICT, dict, 72),
 def _tuple_of(code, n):
     @op(code)
     def f(m): m.push(tuple([m.pop() for _ in range(n)][::-1]), 72)
+
 for _i, _c in enumerate((pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3)): _tuple_of(_c, _i + 1)
 
 @op(pickle.MARK)
@@ -220,6 +232,7 @@ def _mark(m): m.charge(16); m.marks.append(len(m.stack))
 @op(pickle.TUPLE)
 def _tuple(m): v = m.cut(); m.push(tuple(v), 56 + 8*len(v))
 
+# %% ../nbs/02c_unpickle.ipynb #e4e336e3
 @op(pickle.LIST)
 def _list(m): v = m.cut(); m.push(v, 64 + 8*len(v))
 
@@ -245,6 +258,7 @@ def _setitems(m): v = m.cut(); _typed(m, m.top(), dict).update(_pairs(m, v))
 @op(pickle.ADDITEMS)
 def _additems(m): v = m.cut(); m.charge(80*len(v)); _typed(m, m.top(), set).update(_key(m, k) for k in v)
 
+# %% ../nbs/02c_unpickle.ipynb #32ebf31e
 @op(pickle.POP)
 def _pop(m):
     if m.marks and m.marks[-1] == len(m.stack): m.marks.pop()
@@ -266,11 +280,15 @@ def _get(m, i):
 for _c, _n in ((pickle.BINPUT, 1), (pickle.LONG_BINPUT, 4)):
     def _f(m, n=_n): _put(m, int.from_bytes(m.source.take(n), 'little'))
     op(_c)(_f)
+
 for _c, _n in ((pickle.BINGET, 1), (pickle.LONG_BINGET, 4)):
     def _f(m, n=_n): _get(m, int.from_bytes(m.source.take(n), 'little'))
     op(_c)(_f)
+
 op(pickle.PUT)(lambda m: _put(m, _number(m, int, m.source.line())))
 op(pickle.GET)(lambda m: _get(m, _number(m, int, m.source.line())))
+
+# %% ../nbs/02c_unpickle.ipynb #f2741cd9
 op(pickle.MEMOIZE)(lambda m: _put(m, len(m.memo)))
 
 @op(pickle.PROTO)
@@ -288,12 +306,15 @@ class Token(str):
 
 ADMITTED = {'numpy ndarray': 'ndarray', 'numpy dtype': 'dtype', '_codecs encode': 'encode',
             'collections OrderedDict': 'mapping', 'collections defaultdict': 'defaultdict'}
+
 for _m in ('numpy.core', 'numpy._core'):
     ADMITTED |= {f'{_m}.multiarray _reconstruct': 'reconstruct', f'{_m}.multiarray scalar': 'scalar',
                  f'{_m}.numeric _frombuffer': 'frombuffer'}
+
 for _m in ('builtins', '__builtin__'):
     ADMITTED |= {f'{_m} {k}': k for k in ('set', 'frozenset', 'list', 'dict', 'int', 'float', 'bytes', 'bytearray')}
 
+# %% ../nbs/02c_unpickle.ipynb #8ae4f448
 def _admit(m, module, name):
     if not (isinstance(module, str) and isinstance(name, str)): m.fail('a name that is no text', found=type(name).__name__)
     known = ADMITTED.get(f'{module} {name}') if ' ' not in module + name else None
@@ -311,6 +332,7 @@ def _global(m):
 @op(pickle.STACK_GLOBAL)
 def _stack_global(m): name, module = m.pop(), m.pop(); _admit(m, module, name)
 
+# %% ../nbs/02c_unpickle.ipynb #537dc1f2
 @op(pickle.REDUCE)
 def _reduce(m):
     args, f = m.pop(), m.pop()
@@ -334,6 +356,7 @@ def _dtype(m, text='', align=False, copy=False, *rest):
         m.fail('a data type that is not read', expected='bool, int, float (2, 4, 8 bytes), strings, objects', found=repr(text)[:60])
     return Box(np.dtype(text.replace('O8', 'O')))
 
+# %% ../nbs/02c_unpickle.ipynb #2045b8ac
 def _build_dtype(m, box, state):
     if not (isinstance(state, tuple) and len(state) in (5, 6, 7, 8, 9) and state[1] in ('<', '>', '|', '=', b'<', b'>', b'|')
             and all(s is None for s in state[2:5])):
@@ -349,6 +372,7 @@ def _shape(m, shape):
         m.fail('a shape that is none', expected='a tuple of at most 8 lengths', found=repr(shape)[:80])
     return shape
 
+# %% ../nbs/02c_unpickle.ipynb #a23634f4
 def _check_bytes(m, shape, dtype, data):
     if isinstance(data, str):
         m.charge(len(data))
@@ -363,6 +387,7 @@ def _check_bytes(m, shape, dtype, data):
     m.charge(112 + len(data) if dtype.byteorder == '>' or len(data) < 4096 else 112)
     return data
 
+# %% ../nbs/02c_unpickle.ipynb #991899fa
 def _check_objects(m, shape, items):
     if type(items) is not list or prod(shape) != len(items): m.fail("an object array's shape does not fit its items")
     m.charge(8*len(items))
@@ -383,6 +408,7 @@ def _box(m, box):
     if type(box) is not Box: m.fail('an array without a data type', found=type(box).__name__)
     return box.dtype
 
+# %% ../nbs/02c_unpickle.ipynb #f5fd772d
 def _build_array(m, a, state):
     if m.unbuilt.pop(id(a), None) is not a: m.fail('an array is filled twice')
     if not (isinstance(state, tuple) and len(state) in (4, 5)): m.fail("an array's state is none", found=repr(state)[:80])
@@ -396,6 +422,7 @@ def _frombuffer(m, data, dtype, shape, order='C'):
     if dtype.hasobject or order not in ('C', 'F'): m.fail('a buffer of objects or of an unknown order')
     return np.frombuffer(_check_bytes(m, shape, dtype, data), dtype).reshape(shape, order=order)
 
+# %% ../nbs/02c_unpickle.ipynb #0bfa0ab4
 def _scalar(m, dtype, data=b''):
     dtype = _box(m, dtype)
     if dtype.hasobject: m.fail('a scalar of objects')
@@ -414,6 +441,7 @@ def _collect(kind):
         return kind(_key(m, k) for k in items)
     return f
 
+# %% ../nbs/02c_unpickle.ipynb #039f46b2
 def _mapping(m, items=()):
     if not (isinstance(items, (list, tuple)) and all(isinstance(p, (list, tuple)) and len(p) == 2 for p in items)):
         m.fail('a mapping of something else', found=type(items).__name__)
@@ -442,6 +470,7 @@ _LEAVES = (*_PLAIN, np.ndarray)
 
 def _members(obj): return [*obj.values()] if type(obj) is dict else obj
 
+# %% ../nbs/02c_unpickle.ipynb #e2e0dc7d
 def finish(self, root):
     "`root`, once it is a finite tree of plain containers and data."
     if self.unbuilt: self.fail('an array that was never filled')
@@ -463,6 +492,8 @@ def finish(self, root):
         if height[id(obj)] > DEEPEST: self.fail('the data are nested too deep', expected=f'at most {DEEPEST} levels', found='more')
         todo.pop()
     return root
+
+# %% ../nbs/02c_unpickle.ipynb #e9db6b5d
 Machine.finish = finish
 
 # %% ../nbs/02c_unpickle.ipynb #5ed91e1d
@@ -476,6 +507,7 @@ def open_regular(path):
     except OSError as e:
         raise FormatError('a file cannot be opened', where=path, expected='a readable file', found=e.strerror, do='check the path') from e
 
+# %% ../nbs/02c_unpickle.ipynb #a0240e4d
 def load(path):
     "What the pickle at `path` describes, in arrays, numbers, strings and plain containers; else a `FormatError`."
     file, size = open_regular(path)

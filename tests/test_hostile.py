@@ -1,4 +1,5 @@
 """Hostile data files: no code of theirs runs, memory and time stay bounded, and every end is a result or a FormatError."""
+
 import io
 import json
 import os
@@ -23,11 +24,16 @@ FUZZ = ROOT / "tests/fuzz.py"
 
 class Call:
     "Pickles as the call of a function"
-    def __init__(self, f, *args, state=None): self.f, self.args, self.state = f, args, state
-    def __reduce__(self): return (self.f, self.args) if self.state is None else (self.f, self.args, self.state)
+
+    def __init__(self, f, *args, state=None):
+        self.f, self.args, self.state = f, args, state
+
+    def __reduce__(self):
+        return (self.f, self.args) if self.state is None else (self.f, self.args, self.state)
 
 
-def touch(canary): return f"open({str(canary)!r}, 'w').close()"
+def touch(canary):
+    return f"open({str(canary)!r}, 'w').close()"
 
 
 def attacks(canary):
@@ -85,7 +91,10 @@ def test_no_code_runs(tmp_path):
         for read in (unpickle.load, formats.load, formats.read):
             with pytest.raises(FormatError) as e:
                 read(path)
-            assert {"where", "next"} <= set(e.value.parts) and "evil.pkl" in str(e.value.parts["where"]), (name, str(e.value))
+            assert {"where", "next"} <= set(e.value.parts) and "evil.pkl" in str(e.value.parts["where"]), (
+                name,
+                str(e.value),
+            )
         seen.append(name)
         assert not canary.exists(), name
     assert len(seen) > 40
@@ -103,7 +112,8 @@ def test_only_known_modules_are_imported(tmp_path):
     path = tmp_path / "a.pkl"
     path.write_bytes(b"canti_gravity_module\nx\n." + b"cthis\ns\n.")
     before = set(sys.modules)
-    with pytest.raises(FormatError): formats.load(path)
+    with pytest.raises(FormatError):
+        formats.load(path)
     assert "this" not in set(sys.modules) - before
 
 
@@ -162,7 +172,9 @@ def measure(paths):
             out.append(dict(outcome=outcome, seconds=time.process_time() - start, grown=peak() - before))
         print(json.dumps(out))
     """)
-    done = subprocess.run([sys.executable, "-c", code, *map(str, paths)], capture_output=True, text=True, timeout=300, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, paths)], capture_output=True, text=True, timeout=300, cwd=ROOT
+    )
     assert done.returncode == 0, (done.returncode, done.stderr[-500:])
     return json.loads(done.stdout)
 
@@ -173,38 +185,51 @@ def test_zip_and_npy_bombs(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as z:
         z.writestr("y.npy", header.getvalue() + bytes(8))
     with zipfile.ZipFile(tmp_path / "b.npz", "w", zipfile.ZIP_DEFLATED) as z, z.open("y.npy", "w") as f:
-        for _ in range(300): f.write(bytes(2**20))
+        for _ in range(300):
+            f.write(bytes(2**20))
     for name, word in (("a.npz", "does not fit its bytes"), ("b.npz", "declares more than its size explains")):
         start = time.perf_counter()
-        with pytest.raises(FormatError, match=word): formats.load(tmp_path / name)
+        with pytest.raises(FormatError, match=word):
+            formats.load(tmp_path / name)
         assert time.perf_counter() - start < 5
 
 
 def test_truncated_at_every_byte(tmp_path):
-    obj = {p: dict(text=np.ones((2, 3, 2), "f4"), audio=np.ones((2, 3, 1)), labels=np.ones((2, 1, 1)), id=["a", "b"]) for p in ("train", "valid", "test")}
+    obj = {
+        p: dict(text=np.ones((2, 3, 2), "f4"), audio=np.ones((2, 3, 1)), labels=np.ones((2, 1, 1)), id=["a", "b"])
+        for p in ("train", "valid", "test")
+    }
     for protocol in range(6):
         data = pickle.dumps(obj, protocol)
         for n in range(len(data)):
-            with pytest.raises(FormatError): unpickle.loads(data[:n])
+            with pytest.raises(FormatError):
+                unpickle.loads(data[:n])
     file = io.BytesIO()
     np.savez(file, x_a=np.ones((2, 3)), y=np.ones(2))
     path = tmp_path / "x.npz"
     for n in range(0, len(file.getvalue()), 3):
         path.write_bytes(file.getvalue()[:n])
-        with pytest.raises(FormatError): formats.load(path)
+        with pytest.raises(FormatError):
+            formats.load(path)
 
 
 def test_damaged_hdf5(tmp_path):
     "The C library may crash: it does so in a process of its own"
     path, rng = tmp_path / "set_audio_train.h5", np.random.default_rng(0)
-    with h5py.File(path, "w") as f: f["d1"] = rng.normal(size=(3, 4, 2))
+    with h5py.File(path, "w") as f:
+        f["d1"] = rng.normal(size=(3, 4, 2))
     data, outcomes = path.read_bytes(), []
     for i in range(12):
-        out = bytearray(data[:None if i % 4 else rng.integers(len(data))])
-        for at in rng.integers(0, len(out), 20): out[at] ^= 1 << rng.integers(8)
+        out = bytearray(data[: None if i % 4 else rng.integers(len(data))])
+        for at in rng.integers(0, len(out), 20):
+            out[at] ^= 1 << rng.integers(8)
         path.write_bytes(out)
-        try: formats.load(path); outcomes.append("read")
-        except FormatError as e: assert {"where", "next"} <= set(e.parts); outcomes.append("refused")
+        try:
+            formats.load(path)
+            outcomes.append("read")
+        except FormatError as e:
+            assert {"where", "next"} <= set(e.parts)
+            outcomes.append("refused")
     assert "refused" in outcomes
 
 
@@ -213,8 +238,14 @@ def test_mutations(runs):
     "Each mutant ends in a result or a FormatError; none takes 5 s or more memory than allowed"
     if runs > 50_000 and not os.environ.get("FSRF_LONG"):
         pytest.skip("set FSRF_LONG=1 for the long run")
-    done = subprocess.run([sys.executable, str(FUZZ), "--runs", str(runs), "--real", "100"], capture_output=True, text=True, cwd=ROOT, timeout=1200,
-                          env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})
+    done = subprocess.run(
+        [sys.executable, str(FUZZ), "--runs", str(runs), "--real", "100"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=1200,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )
     assert done.stdout, done.stderr[-1000:]
     result = json.loads(done.stdout)
     print(result)
@@ -226,6 +257,9 @@ def test_mutations(runs):
 @pytest.mark.parametrize("name", ["fifo", "folder", "nothing", "/dev/zero"])
 def test_what_is_no_file(tmp_path, name):
     path = Path(name) if name.startswith("/") else tmp_path / name
-    if name == "fifo": os.mkfifo(path)
-    if name == "folder": path.mkdir()
-    with pytest.raises(FormatError): formats.load(path)
+    if name == "fifo":
+        os.mkfifo(path)
+    if name == "folder":
+        path.mkdir()
+    with pytest.raises(FormatError):
+        formats.load(path)
