@@ -8,7 +8,7 @@ READY := .venv/.ready
 # For more: make reproduce ARGS="--seeds 0,1", make test ARGS="-k floors", make lab ARGS="--no-browser".
 ARGS ?=
 
-.PHONY: help setup reproduce test lab readme gate lint bench
+.PHONY: help setup reproduce test lab readme gate lint bench tune results figures
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,11 +38,26 @@ gate: $(READY)  ## export and clean leave no difference
 lint: $(READY)  ## ruff over notebooks, tests and tools
 	$(BIN)/ruff check .
 
-bench: $(READY)  ## what training, prediction and opening a MOSEI-sized set cost: runs/bench.json
-	$(BIN)/python tools/bench.py $(ARGS)
-
 lab: $(READY)  ## JupyterLab on the notebooks, cleaned as they are saved
 	$(BIN)/jupyter lab --config=tools/jupyter_server_config.py $(ARGS)
 
 readme: $(READY)  ## README.md from nbs/index.ipynb
 	$(BIN)/python tools/readme.py
+
+bench: $(READY)  ## what FSRF costs beside plain-MRM: ratios, in runs/bench.json
+	$(BIN)/python tools/bench.py $(ARGS)
+
+# The three below made what stands under data/ and figures/. The first two need the development sets (FSRF_DATA).
+TUNED ?= meld-negpos-minilm,meld-3class-minilm,ict-mmmo-120
+tune: $(READY)  ## the search on validation, the same budget for every method: data/tuning/
+	$(BIN)/python tools/tune.py --dataset $(TUNED) $(ARGS)
+
+results: $(READY)  ## the committed rows, from nothing: data/results/
+	$(BIN)/python tools/results.py $(ARGS)
+
+figures: $(READY)  ## tables, figures and the reproduction report from the committed rows
+	mkdir -p runs/figures
+	$(BIN)/papermill --no-progress-bar nbs/paper/table_inter.ipynb runs/figures/table_inter.ipynb
+	$(BIN)/papermill --no-progress-bar nbs/paper/fig_missing_rate.ipynb runs/figures/fig_missing_rate.ipynb
+	cd nbs/explanations && ../../$(BIN)/jupyter nbconvert --log-level ERROR --to notebook --execute --inplace reproduction_report.ipynb
+	$(BIN)/nbdev-clean --fname nbs/explanations/reproduction_report.ipynb

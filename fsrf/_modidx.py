@@ -346,6 +346,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'fsrf.methods.floors': { 'fsrf.methods.floors.LanguageOnly': ('methods/floors.html#languageonly', 'fsrf/methods/floors.py'),
                                      'fsrf.methods.floors.LanguageOnly.__init__': ( 'methods/floors.html#languageonly.__init__',
                                                                                     'fsrf/methods/floors.py'),
+                                     'fsrf.methods.floors.LanguageOnly.decide': ( 'methods/floors.html#languageonly.decide',
+                                                                                  'fsrf/methods/floors.py'),
                                      'fsrf.methods.floors.LanguageOnly.encode': ( 'methods/floors.html#languageonly.encode',
                                                                                   'fsrf/methods/floors.py'),
                                      'fsrf.methods.floors.LanguageOnly.loss': ( 'methods/floors.html#languageonly.loss',

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ROWS', 'EvalConfig', 'influence', 'evaluate_rows', 'write_rows']
 
-# %% ../nbs/12_evaluate.ipynb #42fc6b80
+# %% ../nbs/12_evaluate.ipynb #90cf2450
 from dataclasses import dataclass
 import numpy as np, pandas as pd, torch
 from .core import Config, FsrfError, commit, pick_device, setting, write_json
@@ -13,7 +13,7 @@ from .method import Sweep, probabilities
 from .metrics import score_table
 from .missing import inter_conditions, intra_conditions, realised_rate, subset_label
 
-# %% ../nbs/12_evaluate.ipynb #7369b147
+# %% ../nbs/12_evaluate.ipynb #84d55d0f
 @dataclass(frozen=True)
 class EvalConfig(Config):
     "The grid of conditions."
@@ -26,7 +26,7 @@ class EvalConfig(Config):
         if not self.mask_seeds: self._bad('mask_seeds', 'at least one', self.mask_seeds)
     def conditions(self, names): return inter_conditions(names) + intra_conditions(names, self.rates, self.mask_seeds)
 
-# %% ../nbs/12_evaluate.ipynb #e5832843
+# %% ../nbs/12_evaluate.ipynb #fb18ced2
 ROWS = ('method', 'dataset', 'protocol', 'subset', 'p', 'seed', 'fold', 'repeat', 'mask_seed', 'split', 'metric', 'value', 'n',
         'config_hash', 'data_sha256', 'checkpoint_sha256', 'commit', 'seconds', 'device')
 
@@ -41,7 +41,7 @@ def influence(sweep, logits, spec):
         if rest is not None: out[m] = (whole - p[rest]).abs().mean().item()
     return out
 
-# %% ../nbs/12_evaluate.ipynb #6a2077da
+# %% ../nbs/12_evaluate.ipynb #c26b1b82
 def evaluate_rows(method, dataset, config, *, meta, split='test', device='auto'):
     """Rows of `method` on `dataset` (the part to be tested) under all of `config`'s conditions.
 
@@ -62,7 +62,7 @@ def evaluate_rows(method, dataset, config, *, meta, split='test', device='auto')
     if missing := set(ROWS) - set(fixed) - set(rows[0]): raise FsrfError('columns without a value', expected=sorted(missing), where='meta')
     return pd.DataFrame(rows).assign(**fixed)[list(ROWS)]
 
-# %% ../nbs/12_evaluate.ipynb #bc812ff6
+# %% ../nbs/12_evaluate.ipynb #df70be2a
 def write_rows(path, rows):
     "Rows as a JSON list of objects, whole or not at all."
     return write_json(path, rows.to_dict('records'))

@@ -6,21 +6,21 @@
 __all__ = ['Factors', 'central_moments', 'norm', 'homogeneity', 'masked_average', 'heterogeneity', 'noise_loss', 'unit_rows',
            'red_pairs', 'redundancy', 'Decoder', 'recovery', 'recover_absent']
 
-# %% ../nbs/08_factorization.ipynb #fed46ec9
+# %% ../nbs/08_factorization.ipynb #62b08d87
 import torch, torch.nn.functional as F
 from torch import nn
 from .layers import PerModality, reverse_gradient
 
-# %% ../nbs/08_factorization.ipynb #7e5b7800
+# %% ../nbs/08_factorization.ipynb #8709f32d
 class Factors(nn.Module):
-    "z (B, M, d) -> c, s, n, each (B, M, d); `noise=False` gives n = None, at no cost (inference)."
-    def __init__(self, m, d):
+    "z (B, M, d) -> c, s, n, each (B, M, f); `noise=False` gives n = None, at no cost (inference)."
+    def __init__(self, m, d, f):
         super().__init__()
-        self.shared, self.private, self.noise = nn.Linear(d, d), PerModality(m, d, d), PerModality(m, d, d)
+        self.shared, self.private, self.noise = nn.Linear(d, f), PerModality(m, d, f), PerModality(m, d, f)
     def forward(self, z, noise=True):
         return self.shared(z), self.private(z), self.noise(z) if noise else None
 
-# %% ../nbs/08_factorization.ipynb #7ae14a66
+# %% ../nbs/08_factorization.ipynb #2f62c252
 def central_moments(x, weight=None, k=5):
     "Mean and central moments 2..k over the first axis: x (B, ..., d), weight (B, ...) -> (k, ..., d)."
     w = torch.ones(x.shape[:-1], device=x.device) if weight is None else weight.to(x.dtype)
@@ -34,7 +34,7 @@ def central_moments(x, weight=None, k=5):
 
 def norm(x): return (x.square().sum(-1) + 1e-12).sqrt()   # the gradient of a plain norm is NaN at zero
 
-# %% ../nbs/08_factorization.ipynb #f5a5ef82
+# %% ../nbs/08_factorization.ipynb #5879d768
 def homogeneity(c, present, k=5):
     "L_hom [MISA]: mean CMD over pairs of modalities of the homogeneous factors c (B, M, d)."
     if c.shape[1] < 2: return c.new_zeros(())
@@ -42,7 +42,7 @@ def homogeneity(c, present, k=5):
     i, j = torch.triu_indices(c.shape[1], c.shape[1], 1, device=c.device)
     return norm(moments[:, i] - moments[:, j]).sum(0).mean()
 
-# %% ../nbs/08_factorization.ipynb #483410d8
+# %% ../nbs/08_factorization.ipynb #bdbdf175
 def masked_average(values, present):
     "Mean of per-modality values (B, M) over the present ones."
     w = present.to(values.dtype)
@@ -54,14 +54,14 @@ def heterogeneity(s, present, classifier):
     target = torch.arange(m, device=s.device).repeat(b)
     return masked_average(F.cross_entropy(classifier(s).flatten(0, 1), target, reduction='none').view(b, m), present)
 
-# %% ../nbs/08_factorization.ipynb #541306d3
+# %% ../nbs/08_factorization.ipynb #2e53edee
 def noise_loss(n, y, present, head, loss, strength=1.):
     "L_noi [ours]: mean task loss of `head` on reversed n (B, M, d); `loss(logits (B, k), y) -> (B,)`, per sample."
     m = n.shape[1]
     logits = head(reverse_gradient(n, strength))
     return masked_average(torch.stack([loss(logits[:, i], y) for i in range(m)], 1), present)
 
-# %% ../nbs/08_factorization.ipynb #3d12bc73
+# %% ../nbs/08_factorization.ipynb #1b3bd38e
 def unit_rows(x, present):
     "x (B, M, d), centred over the present samples and scaled to unit norm; absent rows are zero."
     w = present.to(x.dtype).unsqueeze(-1)
@@ -81,19 +81,19 @@ def redundancy(c, s, n, present):
     blocks = ((x.T @ x)/b).view(3*m, d, 3*m, d).square().sum((1, 3))                # (3M, 3M)
     return (blocks * red_pairs(m).to(x.device)).sum()
 
-# %% ../nbs/08_factorization.ipynb #705c0ef1
+# %% ../nbs/08_factorization.ipynb #82307c79
 class Decoder(nn.Module):
-    "[c, s, n] (B, M, 3d) -> the complete encoding (B, M, d), one two-layer decoder per modality."
-    def __init__(self, m, d):
+    "[c, s, n] (B, M, 3f) -> the complete encoding (B, M, d), one two-layer decoder per modality."
+    def __init__(self, m, f, d):
         super().__init__()
-        self.inner, self.outer = PerModality(m, 3*d, d), PerModality(m, d, d)
+        self.inner, self.outer = PerModality(m, 3*f, d), PerModality(m, d, d)
     def forward(self, c, s, n): return self.outer(F.gelu(self.inner(torch.cat([c, s, n], -1))))
 
 def recovery(rebuilt, target, has):
     "L_rec: mean squared error to sg(target), both (B, M, d), over the modalities that the sample `has` (B, M)."
     return masked_average((rebuilt - target.detach()).square().mean(-1), has)
 
-# %% ../nbs/08_factorization.ipynb #66702462
+# %% ../nbs/08_factorization.ipynb #8af53b2c
 def recover_absent(c, s, present, prior):
     "c and s (B, M, d) with absent modalities filled: c by the mean of the present ones, s by `prior` (M, d)."
     here = present.unsqueeze(-1)

@@ -7,7 +7,7 @@ __all__ = ['METHODS', 'sample_loss', 'task_loss', 'shape_logits', 'probabilities
            'register', 'load_methods', 'load_plugin', 'method_config', 'build', 'BackboneConfig', 'BackboneMethod',
            'stack', 'narrow', 'first', 'join', 'zeroed', 'Sweep', 'save_method', 'load_method']
 
-# %% ../nbs/10_method.ipynb #c9348c42
+# %% ../nbs/10_method.ipynb #36d9402d
 import importlib, importlib.util, json, pkgutil, sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from .data import Batch, DataSpec, map_batch
 from .layers import Fusion, Head, POOLS, SequenceEncoder, VectorEncoder
 from .missing import apply_mask, keep_masks, keep_rows
 
-# %% ../nbs/10_method.ipynb #e7c2f57f
+# %% ../nbs/10_method.ipynb #4f27ca39
 def sample_loss(spec, logits, y):
     "Task loss per sample (B,): cross-entropy, its mean over labels, or squared error."
     if spec.task == 'regression': return (logits.squeeze(-1) - y).square()
@@ -32,12 +32,12 @@ def shape_logits(spec, flat):
     "(..., n_outputs) as the task has it: (..., L, 2) for `multilabel-binary`, unchanged otherwise."
     return flat.unflatten(-1, (spec.n_classes, 2)) if spec.task == 'multilabel-binary' else flat
 
-# %% ../nbs/10_method.ipynb #5aed72d6
+# %% ../nbs/10_method.ipynb #0470231c
 def probabilities(spec, logits):
     "What a change of prediction is measured on: class probabilities; for regression the value itself."
     return logits if spec.task == 'regression' else logits.softmax(-1)
 
-# %% ../nbs/10_method.ipynb #a8eee939
+# %% ../nbs/10_method.ipynb #02124996
 class Method(nn.Module):
     "A competitor: a network for `spec` (DataSpec) under `config`. Subclasses write `loss` and `predict`."
     config_class, trainable, name = Config, True, None
@@ -54,12 +54,12 @@ class Method(nn.Module):
     def teacher(self): "A method to train first on the same data, or None."
     def adopt(self, teacher): "Take over the trained teacher."
 
-# %% ../nbs/10_method.ipynb #e6fb9a9e
+# %% ../nbs/10_method.ipynb #b8d50875
 def separable(method): return hasattr(method, 'encode') and hasattr(method, 'decide')
 
 def n_parameters(method): return sum(p.numel() for p in method.parameters() if p.requires_grad)
 
-# %% ../nbs/10_method.ipynb #99124da1
+# %% ../nbs/10_method.ipynb #8cdd64bc
 METHODS = {}
 
 def register(name, cls=None, **settings):
@@ -70,7 +70,7 @@ def register(name, cls=None, **settings):
         return c
     return deco(cls) if cls is not None else deco
 
-# %% ../nbs/10_method.ipynb #10574aa4
+# %% ../nbs/10_method.ipynb #25190b7f
 def load_methods():
     "Import every module of `fsrf.methods`, so that its methods are registered."
     package = importlib.import_module('fsrf.methods')
@@ -90,7 +90,7 @@ def load_plugin(path):
     spec.loader.exec_module(module)
     return module
 
-# %% ../nbs/10_method.ipynb #f8c5f6f5
+# %% ../nbs/10_method.ipynb #7db8f291
 def method_config(name, config=None):
     "The full configuration of the method `name` with the fields of `config` (a dict) set; unknown names are errors."
     if name not in METHODS:
@@ -99,14 +99,14 @@ def method_config(name, config=None):
     cls, settings = METHODS[name]
     return cls.config_class.from_dict({**settings, **(config or {})})
 
-# %% ../nbs/10_method.ipynb #1909a01c
+# %% ../nbs/10_method.ipynb #8bcc748f
 def build(name, config, spec):
     "A new network of the method `name` for `spec`; weights come from torch's global generator (see `core.seeded`)."
     method = METHODS[name][0](method_config(name, config), spec) if name in METHODS else method_config(name)
     method.name = name
     return method
 
-# %% ../nbs/10_method.ipynb #db850b64
+# %% ../nbs/10_method.ipynb #b6b43f60
 @dataclass(frozen=True)
 class BackboneConfig(Config):
     "Encoders, fusion and head, shared by all methods."
@@ -120,7 +120,7 @@ class BackboneConfig(Config):
     mask_aware: bool = setting(False, help='missing frames are kept out of attention and pooling [ours]')
     frame_drop: float = setting(.5, low=0, high=1, help='MRM: probability that frames of a present modality drop [ours]')
 
-# %% ../nbs/10_method.ipynb #19c3d368
+# %% ../nbs/10_method.ipynb #82045f59
 class BackboneMethod(Method):
     "Encoders, fusion and head; trained on its input as it comes. Subclasses change `loss`, `represent`, `fusion_width`."
     config_class = BackboneConfig
@@ -151,7 +151,7 @@ class BackboneMethod(Method):
 
 def stack(z): return torch.stack(list(z.values()), 1)
 
-# %% ../nbs/10_method.ipynb #56ee0b46
+# %% ../nbs/10_method.ipynb #5b600af2
 def narrow(batch, names):
     "The batch with the modalities `names` alone."
     def keep(d): return {m: d[m] for m in names}
@@ -169,7 +169,7 @@ def zeroed(batch):
     return Batch({m: torch.zeros_like(x) for m, x in batch.x.items()}, batch.length, batch.y, batch.index,
                  {m: torch.zeros_like(o) for m, o in batch.observed.items()})
 
-# %% ../nbs/10_method.ipynb #e2a62027
+# %% ../nbs/10_method.ipynb #2aa5121c
 class Sweep:
     "The samples of `dataset` under `conditions` (list of `missing.Condition`): masks now, `logits(method)` as often as needed."
     def __init__(self, dataset, conditions, *, split, device='cpu', chunk=1024):
@@ -188,7 +188,7 @@ class Sweep:
         method.train(training)
         return torch.cat(out, 1)
 
-# %% ../nbs/10_method.ipynb #1be5b0e7
+# %% ../nbs/10_method.ipynb #9549abe2
 def _masked(self: Sweep, batch, condition): return apply_mask(batch, keep_rows(self.keep[condition], batch.index))
 
 def _afresh(self: Sweep, method, batch):
@@ -212,18 +212,18 @@ def _shared(self: Sweep, method, batch):
     return torch.stack(out)
 Sweep._masked, Sweep._afresh, Sweep._shared = _masked, _afresh, _shared
 
-# %% ../nbs/10_method.ipynb #c2502008
+# %% ../nbs/10_method.ipynb #706f9d67
 def save_method(method, path, meta=None):
     "Write weights, and name, config, spec and `meta` as metadata, to `path` (safetensors), whole or not at all."
     head = dict(name=method.name, config=method.config.to_dict(), spec=method.spec.to_dict(), **(meta or {}))
     weights = {k: v.detach().cpu().contiguous() for k, v in method.state_dict().items()}
-    return write_atomic(path, to_safetensors(weights, {k: canonical_json(v) for k, v in head.items()}))
+    return write_atomic(path, to_safetensors(weights, dict(fsrf=canonical_json(head))))     # one key: several would be written in any order
 
 def load_method(path, device='cpu'):
     "The method in a checkpoint, in evaluation mode; a damaged or foreign file is an error that names it."
     try:
         with safe_open(str(path), 'pt', device=str(device)) as f:
-            head = {k: json.loads(v) for k, v in (f.metadata() or {}).items()}
+            head = json.loads(f.metadata()['fsrf'])
             weights = {k: f.get_tensor(k) for k in f.keys()}
         method = build(head['name'], head['config'], DataSpec.from_dict(head['spec'])).to(device)
         method.load_state_dict(weights)

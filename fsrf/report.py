@@ -9,21 +9,21 @@ __all__ = ['COLUMNS', 'RUN', 'KEY', 'MADE_UP', 'HEADLINE', 'FLOORS', 'METRIC_NAM
            'text', 'cells', 'markdown', 'latex', 'style', 'to_frame', 'published_table', 'seed_means', 'paired_table',
            'paired_text', 'compare', 'influence_table', 'constant_predictors', 'save_tables']
 
-# %% ../nbs/13_report.ipynb #036d4360
+# %% ../nbs/13_report.ipynb #88e1bc12
 import dataclasses, io, itertools, shutil
 from pathlib import Path
 import numpy as np, pandas as pd
 from .core import FsrfError, find_root, read_json, write_atomic
 from .stats import bootstrap_ci, holm, paired_difference
 
-# %% ../nbs/13_report.ipynb #a884ede1
+# %% ../nbs/13_report.ipynb #5ebb17f0
 COLUMNS = dict(method=str, dataset=str, protocol=str, subset=str, p=float, seed=int, fold=int, repeat=int, mask_seed=int,
                split=str, metric=str, value=float, n=int, config_hash=str, data_sha256=str, checkpoint_sha256=str,
                commit=str, seconds=float, device=str)
 RUN = ('method', 'dataset', 'seed', 'fold', 'repeat')
 KEY = (*RUN, 'protocol', 'subset', 'p', 'mask_seed', 'split', 'metric')
 
-# %% ../nbs/13_report.ipynb #11cc996f
+# %% ../nbs/13_report.ipynb #579e0a52
 def _duplicates(df, where):
     twice = df[df.duplicated(list(KEY), keep=False)]
     if not len(twice): return
@@ -34,7 +34,7 @@ def _duplicates(df, where):
     raise FsrfError(f'duplicate rows: {why[0]}', where=where, do=why[1],
                     found=f'{len(twice)} rows, the first {", ".join(f"{k}={first[k]}" for k in KEY)}')
 
-# %% ../nbs/13_report.ipynb #f6ce5a1a
+# %% ../nbs/13_report.ipynb #4c4776a7
 def check_rows(df, where='rows'):
     "The rows with their columns in order and of their kinds; a missing column, a bad value or a duplicate is an error."
     if set(df.columns) != set(COLUMNS):
@@ -54,7 +54,7 @@ def check_rows(df, where='rows'):
     _duplicates(out, where)
     return out
 
-# %% ../nbs/13_report.ipynb #9542d41e
+# %% ../nbs/13_report.ipynb #1d718e36
 def _files(path):
     "The row files that `path` stands for."
     path = Path(path)
@@ -66,7 +66,7 @@ def _files(path):
                         found='an empty folder' if path.is_dir() else 'nothing', do='make rows first: fsrf reproduce --out DIR')
     return found
 
-# %% ../nbs/13_report.ipynb #4d16e04b
+# %% ../nbs/13_report.ipynb #45512ab1
 def _read_file(f):
     # a CSV is read as text: float('0.1') gives back the very number that was written, pandas' own parser need not
     try: df = pd.DataFrame(read_json(f)) if f.suffix == '.json' else \
@@ -85,19 +85,19 @@ def read_rows(paths):
     _duplicates(rows, ', '.join(map(str, paths)))
     return rows
 
-# %% ../nbs/13_report.ipynb #16e92f70
+# %% ../nbs/13_report.ipynb #f4f46ded
 def select_rows(paths=(), datasets=()):
     "Rows of `paths` (default: the committed `data/results/*.csv`), of the named data sets (default: all of them)."
-    paths = list(paths) or sorted((find_root()/'data'/'results').glob('*.csv'))
+    paths = list(paths) or sorted((find_root()/'data'/'results').glob('*.csv*'))
     if not paths:
-        raise FsrfError('there are no committed rows yet', where=find_root()/'data'/'results', expected='*.csv',
+        raise FsrfError('there are no committed rows yet', where=find_root()/'data'/'results', expected='*.csv or *.csv.gz',
                         do='make some with `fsrf reproduce --out DIR`, then pass DIR/rows.csv: `fsrf report DIR/rows.csv`')
     rows = read_rows(paths)
     if unknown := sorted(set(datasets) - set(rows.dataset)):
         raise FsrfError('no rows of these data sets', found=', '.join(unknown), expected=', '.join(sorted(set(rows.dataset))))
     return rows[rows.dataset.isin(list(datasets))] if datasets else rows
 
-# %% ../nbs/13_report.ipynb #5d183d15
+# %% ../nbs/13_report.ipynb #cf2c1933
 MADE_UP = dict(fsrf=.78, corrkd=.76, plain_mrm=.75, complete=.77, language_only=.70, majority=.50)
 
 def example_rows(seeds=(0, 1, 2), folds=(0,), letters='lav', dataset='made-up', methods=None):
@@ -123,7 +123,7 @@ def example_rows(seeds=(0, 1, 2), folds=(0,), letters='lav', dataset='made-up', 
             add('influence', '{' + m + '}', 0., 0, 'influence', 0. if method == 'majority' else i)
     return check_rows(pd.DataFrame(out))
 
-# %% ../nbs/13_report.ipynb #30da86f9
+# %% ../nbs/13_report.ipynb #501ba2fe
 HEADLINE = ('f1_weighted', 'f1_has0')
 FLOORS = ('majority', 'zero_input', 'language_only', 'ridge', 'ridge_subset')
 
@@ -140,7 +140,7 @@ def one_dataset(rows):
         raise FsrfError('one data set at a time', found=', '.join(names) or 'no rows', do="rows[rows.dataset == 'NAME']")
     return names[0]
 
-# %% ../nbs/13_report.ipynb #4c157bbb
+# %% ../nbs/13_report.ipynb #d3dedca2
 def subset_columns(labels):
     "All subsets by size, from the labels that occur: (proper ones, the full one)."
     full = max(labels, key=lambda s: s.count(','))
@@ -151,7 +151,7 @@ def subset_columns(labels):
                         expected=', '.join(every))
     return every[:-1], full
 
-# %% ../nbs/13_report.ipynb #072ffb97
+# %% ../nbs/13_report.ipynb #2319e442
 def run_lines(rows, metric=None):
     "One line per run, index (method, seed, fold): `metric` (default: the headline) for each subset, `avgK`, and the full set."
     one_dataset(rows)
@@ -166,7 +166,7 @@ def run_lines(rows, metric=None):
     if proper: t.insert(len(proper), f'avg{len(proper)}', t[proper].mean(axis=1))
     return t.rename_axis(columns=None)
 
-# %% ../nbs/13_report.ipynb #00443f17
+# %% ../nbs/13_report.ipynb #4ee15ef3
 def seed_lines(lines):
     "Folds averaged within a seed: (lines with index (method, seed), notes on seeds that were left out)."
     every, notes = sorted(set(lines.index.get_level_values('fold'))), []
@@ -176,7 +176,7 @@ def seed_lines(lines):
     whole = lines[[folds[m, s] == len(every) for m, s, _ in lines.index]]
     return whole.groupby(level=['method', 'seed'], sort=False).mean(), notes
 
-# %% ../nbs/13_report.ipynb #ad0106f9
+# %% ../nbs/13_report.ipynb #6e906626
 @dataclasses.dataclass
 class Table:
     "Methods x columns: mean and interval over seeds. `floors` are set apart and never the best."
@@ -198,7 +198,7 @@ class Table:
         return [g for g in ([m for m in self.mean.index if m not in floors], floors) if g]
     def number(self, x): return f'{x*self.scale:.{self.digits}f}'
 
-# %% ../nbs/13_report.ipynb #cb40f80c
+# %% ../nbs/13_report.ipynb #209d8c5e
 def best(self: Table):
     "{column: the trained method with the best mean}, for columns in which every trained method has an interval."
     trained = [m for m in self.mean.index if m not in FLOORS]
@@ -213,7 +213,7 @@ def interval(self: Table, method, column, sep='–'):
 
 Table.best, Table.interval = best, interval
 
-# %% ../nbs/13_report.ipynb #e93d7c69
+# %% ../nbs/13_report.ipynb #70119d5e
 def summarise(per_seed, caption, **kw):
     "Mean and 95 % bootstrap interval over seeds, from lines with index (method, seed). Whole lines are drawn together."
     groups = {m: t for m, t in per_seed.groupby(level='method', sort=False)}
@@ -222,7 +222,7 @@ def summarise(per_seed, caption, **kw):
                     for k in ('mean', 'lo', 'hi'))
     return Table(mean, lo, hi, pd.Series({m: len(t) for m, t in groups.items()}, name='seeds'), caption, **kw)
 
-# %% ../nbs/13_report.ipynb #0402fcb2
+# %% ../nbs/13_report.ipynb #0afd2f5d
 METRIC_NAMES = dict(f1_weighted='weighted F1', f1_macro='macro F1', f1_has0='weighted F1 (Has0)', f1_non0='weighted F1 (Non0)',
                     accuracy='accuracy', mae='mean absolute error', pearson="Pearson's r", influence='influence')
 
@@ -235,7 +235,7 @@ def _ordered(t, by, lower):
     order = trained + [m for m in FLOORS if m in t.mean.index]
     return dataclasses.replace(t, mean=t.mean.loc[order], lo=t.lo.loc[order], hi=t.hi.loc[order], seeds=t.seeds[order])
 
-# %% ../nbs/13_report.ipynb #0c91b959
+# %% ../nbs/13_report.ipynb #c59bee3b
 def inter_table(rows, metric=None):
     "Inter-modality table of one data set: each subset, `avgK` over the proper ones, the full set; mean and 95 % interval."
     metric, dataset = metric or headline(rows), one_dataset(rows)
@@ -251,7 +251,7 @@ def inter_table(rows, metric=None):
                   digits=1 if is_percent(metric) else 3)
     return _ordered(t, next((c for c in t.columns if c.startswith('avg')), t.columns[-1]), lower)
 
-# %% ../nbs/13_report.ipynb #be532506
+# %% ../nbs/13_report.ipynb #f177779e
 def to_rich(self: Table, columns=None):
     "The table (or some columns of it) as a `rich.table.Table`."
     from rich import box
@@ -269,7 +269,7 @@ def to_rich(self: Table, columns=None):
             out.add_row(Text(m + ('\n(floor)' if m in FLOORS else '')), *map(cell, columns), end_section=m == group[-1])
     return out
 
-# %% ../nbs/13_report.ipynb #f497ecaf
+# %% ../nbs/13_report.ipynb #99d9a5d9
 def fitting(self: Table, width):
     "The columns in blocks that fit `width` characters."
     first = max(map(len, [*self.mean.index, 'method', '(floor)'])) + 2
@@ -296,7 +296,7 @@ def text(self: Table, width=None, color=False):
 
 Table.to_rich, Table.fitting, Table.text, Table.__str__ = to_rich, fitting, text, text
 
-# %% ../nbs/13_report.ipynb #30178422
+# %% ../nbs/13_report.ipynb #f047f05f
 def cells(self: Table, show):
     "The whole table as text: a frame of `show(number, interval, is_best)`."
     best = self.best()
@@ -313,7 +313,7 @@ def markdown(self: Table):
 
 Table.cells, Table.markdown = cells, markdown
 
-# %% ../nbs/13_report.ipynb #75489497
+# %% ../nbs/13_report.ipynb #a364b469
 def _tex(s):
     for a in '\\&%$#_{}': s = s.replace(a, r'\textbackslash{}' if a == '\\' else '\\'+a)
     return s.replace('–', '--')
@@ -331,7 +331,7 @@ def latex(self: Table, label='tab:inter'):
 
 Table.latex = latex
 
-# %% ../nbs/13_report.ipynb #1150e0b5
+# %% ../nbs/13_report.ipynb #62beda70
 def style(self: Table):
     "The table as a pandas Styler (HTML): floors in grey under a rule, the best mean bold, its interval below it."
     def show(x, ci, bold): return x + (f'<br><span style="font-size: 80%; font-weight: normal">{ci.replace(", ", "–")}</span>' if ci else '')
@@ -349,7 +349,7 @@ def style(self: Table):
 Table.style = style
 Table._repr_html_ = lambda self: self.style().to_html()  # noqa: E731
 
-# %% ../nbs/13_report.ipynb #844dddff
+# %% ../nbs/13_report.ipynb #543a3d1b
 def to_frame(self: Table):
     "Long form: method, column, mean, lo, hi, seeds, floor."
     t = pd.concat({k: getattr(self, k).stack() for k in ('mean', 'lo', 'hi')}, axis=1).rename_axis(['method', 'column'])
@@ -358,7 +358,7 @@ def to_frame(self: Table):
 
 Table.to_frame = to_frame
 
-# %% ../nbs/13_report.ipynb #8b6d8ec7
+# %% ../nbs/13_report.ipynb #660de896
 PUBLISHED = dict(l='{l}', a='{a}', v='{v}', la='{l,a}', lv='{l,v}', av='{a,v}', avg6='avg6', lav='{l,a,v}')
 
 def published_table(dataset=None, task=None, path=None):
@@ -371,7 +371,7 @@ def published_table(dataset=None, task=None, path=None):
         t = t[t[column] == wanted]
     return t.rename(columns=PUBLISHED).set_index(['dataset', 'task', 'method'])
 
-# %% ../nbs/13_report.ipynb #5096801c
+# %% ../nbs/13_report.ipynb #52e87226
 def seed_means(rows, column='avg', metric=None):
     "One number per (method, seed): `avg` (over proper subsets, the headline of this field) or a subset's column."
     per_seed, _ = seed_lines(run_lines(rows, metric))
@@ -379,7 +379,7 @@ def seed_means(rows, column='avg', metric=None):
     if column not in per_seed: raise FsrfError('no such column', found=repr(column), expected=', '.join(per_seed))
     return per_seed[column]
 
-# %% ../nbs/13_report.ipynb #856471ad
+# %% ../nbs/13_report.ipynb #ec2aa250
 def paired_table(rows, a='fsrf', against=None, *, column='avg', metric=None):
     "Per-seed differences `a` minus each other method, per data set: mean, 95 % interval, sign-flip p, and Holm's over all."
     out = []
@@ -401,7 +401,7 @@ def paired_table(rows, a='fsrf', against=None, *, column='avg', metric=None):
                              'interval holds 0')
     return t
 
-# %% ../nbs/13_report.ipynb #a159473f
+# %% ../nbs/13_report.ipynb #259ca782
 def paired_text(t):
     "The comparisons as lines of plain text, in points of the metric's hundred."
     out = []
@@ -418,7 +418,7 @@ def compare(rows, a='fsrf'):
     except FsrfError as e: return f'{one_dataset(rows)}: no comparison of {a}: {e.what}'
     return paired_text(t) if len(t) else f'{one_dataset(rows)}: no trained method beside {a}'
 
-# %% ../nbs/13_report.ipynb #8dd0e3c1
+# %% ../nbs/13_report.ipynb #65fe32b7
 def influence_table(rows):
     "Modality influence of one data set: methods x modality removed, mean and 95 % interval over seeds."
     dataset = one_dataset(rows)
@@ -430,7 +430,7 @@ def influence_table(rows):
                     'the modality is removed', notes=notes, scale=1., digits=3)
     return _ordered(out, out.columns[0], lower=False)
 
-# %% ../nbs/13_report.ipynb #8bb2816a
+# %% ../nbs/13_report.ipynb #4801415e
 def constant_predictors(rows):
     "Runs whose prediction is the same for every test item although something was there: where, and whether on complete input."
     r = rows[(rows.metric == 'constant_prediction') & (rows.value == 1) & (rows.p < 1)]
@@ -443,7 +443,7 @@ def constant_predictors(rows):
         out.append(dict(zip(RUN, run)) | dict(complete=bool(complete), conditions=' '.join(where)))
     return pd.DataFrame(out, columns=[*RUN, 'complete', 'conditions'])
 
-# %% ../nbs/13_report.ipynb #398d47e2
+# %% ../nbs/13_report.ipynb #e7098fab
 def save_tables(tables, name, *, folder=None):
     "Write {data set: Table} as `folder`/`name`.md, .tex and .csv; returns the paths."
     folder = Path(folder or find_root()/'figures')

@@ -6,14 +6,14 @@
 __all__ = ['auilc', 'nauilc', 'retention', 'effective_robustness', 'worst_subset', 'recovery_score', 'Interval', 'bootstrap_ci',
            'curve_band', 't_interval', 'sign_flip_p', 'Paired', 'paired_difference', 'item_difference', 'holm']
 
-# %% ../nbs/06_stats.ipynb #89acdfe2
+# %% ../nbs/06_stats.ipynb #9c0e7f15
 from typing import NamedTuple
 import numpy as np
-from scipy import stats as _scipy_stats
+from scipy.special import stdtrit
 from .core import FsrfError
 from .metrics import confusion, from_counts
 
-# %% ../nbs/06_stats.ipynb #66f6b8e0
+# %% ../nbs/06_stats.ipynb #c7360074
 def _numbers(name, a, ndim=0):
     "`a` as a float array; an error if it is empty, not finite, or has fewer than `ndim` axes."
     a = np.asarray(a, dtype=float)
@@ -30,7 +30,7 @@ def _grid(p, x):
                         found=f'p {p.tolist() if p.size < 12 else p.shape}, x {x.shape}')
     return p, x
 
-# %% ../nbs/06_stats.ipynb #5c8fad53
+# %% ../nbs/06_stats.ipynb #08f62a4c
 def auilc(p, x):
     "Area under curves `x` (..., P) over missing rates `p` (P,), trapezoid rule: (...), in metric x rate."
     p, x = _grid(p, x)
@@ -40,14 +40,14 @@ def nauilc(p, x):
     "`auilc` divided by the length of the grid: the mean height of the curve, in the units of the metric."
     return auilc(p, x)/(p[-1] - p[0])
 
-# %% ../nbs/06_stats.ipynb #b10bad14
+# %% ../nbs/06_stats.ipynb #567bc138
 def retention(x, x0, floor):
     "Share of the complete-input value above the floor that is left: (x - floor)/(x0 - floor); NaN where x0 <= floor."
     x, x0, floor = (_numbers(n, a) for n, a in (('x', x), ('x0', x0), ('floor', floor)))
     above = np.where(x0 > floor, x0 - floor, np.nan)
     return (x - floor)/above
 
-# %% ../nbs/06_stats.ipynb #fb8c9742
+# %% ../nbs/06_stats.ipynb #cb3dadc0
 def effective_robustness(x, baseline, *, floor=0.):
     """How far curves `x` (..., P) lie above what the `baseline`'s curves (..., P) predict from x's own first point.
 
@@ -57,7 +57,7 @@ def effective_robustness(x, baseline, *, floor=0.):
     kept = retention(baseline, baseline[..., :1], floor)
     return x - (floor + kept*(x[..., :1] - floor))
 
-# %% ../nbs/06_stats.ipynb #959c325c
+# %% ../nbs/06_stats.ipynb #4bf2957f
 def worst_subset(values):
     "The label whose mean is lowest, and its values, from {subset label: value, or values over seeds}."
     if not values: raise FsrfError('no subsets to choose from', expected='{label: value or values}')
@@ -65,7 +65,7 @@ def worst_subset(values):
     worst = min(means, key=means.get)
     return worst, values[worst]
 
-# %% ../nbs/06_stats.ipynb #8cd7b1a8
+# %% ../nbs/06_stats.ipynb #b1d9e2ec
 def recovery_score(recovered, complete):
     "R^2 of recovered encodings (N, d) against the complete ones (N, d), over all columns together; 1 is perfect."
     z_hat, z = _numbers('recovered', recovered, 2), _numbers('complete', complete, 2)
@@ -75,7 +75,7 @@ def recovery_score(recovered, complete):
                         expected='two arrays of one shape, and complete encodings that differ from sample to sample')
     return float(1 - ((z_hat - z)**2).sum()/spread)
 
-# %% ../nbs/06_stats.ipynb #8e529398
+# %% ../nbs/06_stats.ipynb #ec3ecf02
 class Interval(NamedTuple):
     "A mean with its interval; numbers or arrays."
     mean: float
@@ -91,7 +91,7 @@ def _resampled_counts(size, n, seed, chunk=1000):
         cell = drawn + size*np.arange(len(drawn))[:, None]
         yield np.bincount(cell.ravel(), minlength=size*len(drawn)).reshape(len(drawn), size).astype(float)
 
-# %% ../nbs/06_stats.ipynb #8f531eb7
+# %% ../nbs/06_stats.ipynb #da08c961
 def _interval(point, samples, level):
     "The middle `level` of bootstrap `samples` (n, ...) around the estimate `point`."
     lo, hi = np.quantile(samples, [(1 - level)/2, (1 + level)/2], axis=0)
@@ -108,21 +108,21 @@ def bootstrap_ci(values, *, n=10_000, seed=0, level=.95):
     means = np.concatenate([c @ flat for c in _resampled_counts(len(values), n, seed)])/len(values)
     return _interval(values.mean(0), means.reshape(n, *values.shape[1:]), level)
 
-# %% ../nbs/06_stats.ipynb #2de140de
+# %% ../nbs/06_stats.ipynb #43b93688
 def curve_band(curves, *, n=10_000, seed=0, level=.95):
     "Mean curve and its band, each (P,), from curves (S, P): `bootstrap_ci`, where a run's points move together."
     return bootstrap_ci(_numbers('curves', curves, 2), n=n, seed=seed, level=level)
 
-# %% ../nbs/06_stats.ipynb #fb4ce215
+# %% ../nbs/06_stats.ipynb #68a7e732
 def t_interval(values, *, level=.95):
     "Mean over runs (S, ...) and Student's interval: exact for normal noise, and honest for few runs; NaN for one run."
     values = _numbers('values', values, 1)
     s, mean = len(values), values.mean(0)
     if s == 1: return bootstrap_ci(values)
-    half = _scipy_stats.t.ppf((1 + level)/2, s - 1)*values.std(0, ddof=1)/np.sqrt(s)
+    half = stdtrit(s - 1, (1 + level)/2)*values.std(0, ddof=1)/np.sqrt(s)
     return Interval(*(v.item() if np.ndim(v) == 0 else v for v in (mean, mean - half, mean + half)))
 
-# %% ../nbs/06_stats.ipynb #4fde86c2
+# %% ../nbs/06_stats.ipynb #bdd49e03
 def sign_flip_p(differences, *, n=10_000, seed=0):
     """Two-sided p of the sign-flip test on the mean of paired differences (S,) or (S, K): a number, or (K,).
 
@@ -136,7 +136,7 @@ def sign_flip_p(differences, *, n=10_000, seed=0):
     p = far/2**s if exact else (1 + far)/(1 + n)
     return p.item() if np.ndim(p) == 0 else p
 
-# %% ../nbs/06_stats.ipynb #c85426a0
+# %% ../nbs/06_stats.ipynb #74d0a410
 class Paired(NamedTuple):
     "A mean paired difference, its interval, and the sign-flip p; numbers or arrays."
     mean: float
@@ -153,7 +153,7 @@ def paired_difference(a, b, *, n=10_000, seed=0, level=.95):
                         found=f'{a.shape} against {b.shape}', do='drop the seeds that only one method has')
     return Paired(*bootstrap_ci(a - b, n=n, seed=seed, level=level), sign_flip_p(a - b, n=n, seed=seed))
 
-# %% ../nbs/06_stats.ipynb #668d6fd1
+# %% ../nbs/06_stats.ipynb #868b4d12
 def _cells(y_true, pred, n_classes):
     "Which confusion cell each item falls into, for S runs: 0/1 array (N, S*K*K) from (N,) and (S, N)."
     each = confusion(y_true=y_true[:, None], y_pred=pred[..., None], n_classes=n_classes)      # (S, N, K, K), one item each
@@ -174,7 +174,7 @@ def item_difference(*, y_true, pred_a, pred_b, n_classes, metric='f1_weighted', 
     samples = np.concatenate([difference(c) for c in _resampled_counts(len(y_true), n, seed)])
     return _interval(difference(np.ones((1, len(y_true))))[0], samples, level)
 
-# %% ../nbs/06_stats.ipynb #0fcab88d
+# %% ../nbs/06_stats.ipynb #a2361407
 def holm(p):
     "Holm-adjusted p-values (K,) of the p-values (K,) of one declared family, in the order given."
     p = _numbers('p', p, 1)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['TrainConfig', 'validation_sweep', 'validate', 'train_epoch', 'fit']
 
-# %% ../nbs/11_train.ipynb #67dd3ee7
+# %% ../nbs/11_train.ipynb #a1cefad1
 import json, time, warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from .method import Sweep
 from .metrics import score_many
 from .missing import inter_conditions, intra_conditions
 
-# %% ../nbs/11_train.ipynb #a5d4e887
+# %% ../nbs/11_train.ipynb #6b259a90
 @dataclass(frozen=True)
 class TrainConfig(Config):
     "How a method is trained: optimiser, length, precision."
@@ -31,7 +31,7 @@ class TrainConfig(Config):
     precision: str = setting('fp32', choices=('fp32', 'bf16'))
     compile: bool = setting(False, help='torch.compile the encoders')
 
-# %% ../nbs/11_train.ipynb #16255fae
+# %% ../nbs/11_train.ipynb #fc142177
 def validation_sweep(valid, config, device='cpu'):
     "The `Sweep` by which an epoch is chosen: all subsets, and `config.valid_rates` for all modalities alike."
     names = valid.spec.names
@@ -43,7 +43,7 @@ def validate(method, sweep):
     ds = sweep.dataset
     return float(np.mean(score_many(ds.task, y_true=ds.y, logits=sweep.logits(method).float().numpy())))
 
-# %% ../nbs/11_train.ipynb #88e5ce8d
+# %% ../nbs/11_train.ipynb #5e082677
 def _pack(method, best, optimizer):
     "All tensors of a run's state under flat names."
     out = {f'now/{k}': v for k, v in method.state_dict().items()} | {f'best/{k}': v for k, v in best.items()}
@@ -66,7 +66,7 @@ def _unpack(path, key, method, optimizer):
     optimizer.load_state_dict({**optimizer.state_dict(), 'state': state})
     return json.loads(head['history']), part('best/')
 
-# %% ../nbs/11_train.ipynb #9c0f6ebc
+# %% ../nbs/11_train.ipynb #65e852f1
 def train_epoch(method, train, optimizer, config, *, seed, epoch, device):
     "One pass over `train`; mean loss and parts {name: float}."
     method.train()
@@ -85,7 +85,7 @@ def train_epoch(method, train, optimizer, config, *, seed, epoch, device):
                         do='lower lr, or the weight of the named term')
     return means
 
-# %% ../nbs/11_train.ipynb #545d2fb8
+# %% ../nbs/11_train.ipynb #8d99329c
 def fit(method, train, valid, config, *, seed, run_dir=None, device='auto', progress=True):
     """Train `method` on `train`, choose the epoch on `valid` (data sets); returns the history, a dict per epoch.
     With `run_dir`, a run that was cut off goes on after its last epoch and ends as if it had not been."""
@@ -99,7 +99,7 @@ def fit(method, train, valid, config, *, seed, run_dir=None, device='auto', prog
     method.to(device).prepare(train, valid)
     return _loop(method, train, valid, config, seed, run_dir, device, progress) if method.trainable else []
 
-# %% ../nbs/11_train.ipynb #1af63055
+# %% ../nbs/11_train.ipynb #d846ca37
 def _loop(method, train, valid, config, seed, run_dir, device, progress):
     "The epochs of `fit`."
     if config.compile:

@@ -4,8 +4,8 @@
 
 Trial 0 of a method is its defaults; the others are drawn from SHARED and from the method's own SPACES. A trial trains on the
 folds (or the published split) with a seed that no reported run uses, and its value is the validation score of the chosen epochs;
-test parts are never built. Writes data/results/tuning.csv (every trial) and data/results/tuned.json (the best settings per
-data set, which `fsrf reproduce --tuned data/results/tuned.json` takes). A second call does only what is missing.
+test parts are never built. Writes data/tuning/trials.csv (every trial) and data/tuning/tuned.json (the best settings per
+data set, which `fsrf reproduce --tuned data/tuning/tuned.json` takes). A second call does only what is missing.
 """
 import argparse, concurrent.futures as cf, itertools, json, multiprocessing, os
 for v in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS'): os.environ[v] = '1'
@@ -13,7 +13,7 @@ import numpy as np, pandas as pd
 from fsrf.core import canonical_json, find_root, read_json, seeded, stable_seed, write_atomic, write_json
 from fsrf.data import load_dataset
 from fsrf.method import build
-from fsrf.run import load_all, n_folds
+from fsrf.run import load_all
 from fsrf.train import TrainConfig, fit
 from tqdm.auto import tqdm
 
@@ -54,7 +54,7 @@ def run_trial(method, dataset, trial, folds):
 
 def choose(rows):
     "{data set: {method: {'train': .., 'config': ..}}}: the trial with the best mean over its folds; '*' for every other method."
-    out = {}
+    out = {d: {'*': settings('', d, 0)} for d in BATCH}
     for (d, m), t in rows.groupby(['dataset', 'method']):
         best = t.groupby('trial').valid.mean().idxmax()
         out.setdefault(d, {'*': settings('', d, 0)})[m] = json.loads(t[t.trial == best].settings.iloc[0])
@@ -66,8 +66,8 @@ def main():
     p.add_argument('--dataset', required=True); p.add_argument('--methods', default=','.join(SPACES))
     p.add_argument('--trials', type=int, default=6); p.add_argument('--folds', default='0,1,2'); p.add_argument('--workers', type=int, default=2)
     a = p.parse_args()
-    folder = find_root()/'data'/'results'
-    table = folder/'tuning.csv'
+    folder = find_root()/'data'/'tuning'
+    table = folder/'trials.csv'
     rows = pd.read_csv(table) if table.exists() else pd.DataFrame(columns=['dataset', 'method', 'trial'])
     done = set(map(tuple, rows[['dataset', 'method', 'trial']].drop_duplicates().values))
     todo = [t for t in itertools.product(a.dataset.split(','), a.methods.split(','), range(a.trials)) if (t[0], t[1], t[2]) not in done]

@@ -6,7 +6,7 @@
 __all__ = ['prior_logits', 'Majority', 'ZeroInput', 'LanguageOnly', 'time_means', 'fit_linear', 'fit_task', 'task_score',
            'RidgeConfig', 'Ridge', 'prepare']
 
-# %% ../../nbs/methods/floors.ipynb #83acea52
+# %% ../../nbs/methods/floors.ipynb #461d5473
 import dataclasses, warnings
 import numpy as np, torch
 from ..core import Config, setting
@@ -14,7 +14,7 @@ from ..layers import masked_mean
 from ..method import BackboneMethod, Method, narrow, register, shape_logits, zeroed
 from ..missing import MRMLaw, mrm
 
-# %% ../../nbs/methods/floors.ipynb #8db2a5f7
+# %% ../../nbs/methods/floors.ipynb #a9048f05
 def prior_logits(spec, y):
     "What is known before any input: log class frequencies (n_outputs,), or the mean of y (1,)."
     if spec.task == 'regression': return torch.tensor([float(np.mean(y))])
@@ -33,25 +33,29 @@ class Majority(Method):
     def prepare(self, train, valid): self.prior.copy_(prior_logits(self.spec, train.y))
     def predict(self, batch): return shape_logits(self.spec, self.prior.expand(len(batch), -1))
 
-# %% ../../nbs/methods/floors.ipynb #cdc33e5d
+# %% ../../nbs/methods/floors.ipynb #ec9a0a72
 @register('zero_input')
 class ZeroInput(BackboneMethod):
     "The backbone on zeroed features; only lengths are left."
     def encode(self, batch): return super().encode(zeroed(batch))
 
-# %% ../../nbs/methods/floors.ipynb #233bb028
+# %% ../../nbs/methods/floors.ipynb #ffc5a194
 @register('language_only')
 class LanguageOnly(BackboneMethod):
     "The backbone for the first modality of the spec; the others are never looked at."
     def __init__(self, config, spec):
         super().__init__(config, dataclasses.replace(spec, modalities=spec.modalities[:1]))
         self.spec = spec
-    def encode(self, batch): return super().encode(narrow(batch, self.spec.names[:1]))
+    def encode(self, batch):
+        "The first modality's encoding; zeros stand for the others."
+        (first, z), = super().encode(batch).items()
+        return {m: z if m == first else torch.zeros_like(z) for m in self.spec.names}
+    def decide(self, z, present): return super().decide({m: z[m] for m in self.spec.names[:1]}, present)
     def loss(self, batch, generator):
-        law = MRMLaw(p_frames=self.config.frame_drop)
-        return super().loss(mrm(narrow(batch, self.spec.names[:1]), law, generator), generator)
+        alone = mrm(narrow(batch, self.spec.names[:1]), MRMLaw(p_frames=self.config.frame_drop), generator)
+        return super().loss(alone, generator)
 
-# %% ../../nbs/methods/floors.ipynb #86e2a533
+# %% ../../nbs/methods/floors.ipynb #457214f6
 def time_means(batch): return torch.cat([masked_mean(x, batch.valid()[m]) for m, x in batch.x.items()], 1)
 
 def fit_linear(task, x, y, strength):
@@ -67,7 +71,7 @@ def fit_linear(task, x, y, strength):
     w, b = model.coef_.T, model.intercept_
     return (w, b) if w.shape[1] > 1 else (np.hstack([-w, w])/2, np.array([-b[0], b[0]])/2)
 
-# %% ../../nbs/methods/floors.ipynb #b185f726
+# %% ../../nbs/methods/floors.ipynb #87f63c97
 def fit_task(spec, x, y, strength):
     "Weights (d, n_outputs) and bias (n_outputs,) for the task: one model, or one per label."
     if spec.task != 'multilabel-binary': return fit_linear(spec.task, x, y, strength)
@@ -80,7 +84,7 @@ def task_score(spec, logits, y):
     pred = logits.reshape(len(y), -1, 2).argmax(-1) if spec.task == 'multilabel-binary' else logits.argmax(-1)
     return (pred == y).mean()
 
-# %% ../../nbs/methods/floors.ipynb #6020f255
+# %% ../../nbs/methods/floors.ipynb #e7e272c0
 @dataclasses.dataclass(frozen=True)
 class RidgeConfig(Config):
     "Linear models on time-means."
@@ -105,7 +109,7 @@ class Ridge(Method):
         every = torch.einsum('bd,cdk->bck', x, self.weight) + self.bias
         return shape_logits(self.spec, every[torch.arange(len(x), device=x.device), code])
 
-# %% ../../nbs/methods/floors.ipynb #965ae00c
+# %% ../../nbs/methods/floors.ipynb #4ee1a590
 def prepare(self: Ridge, train, valid):
     "Fit all models; the penalty of each is the one that does best on validation."
     means = [time_means(p.batch()).numpy().astype(np.float64) for p in (train, valid)]

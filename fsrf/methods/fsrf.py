@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FSRFConfig', 'FSRF', 'make_views', 'rec_target', 'dhf', 'das', 'loss', 'terms', 'gradient_norms']
 
-# %% ../../nbs/methods/fsrf.ipynb #d05d38c6
+# %% ../../nbs/methods/fsrf.ipynb #af4dc6f8
 import dataclasses
 import torch
 from torch import nn
@@ -15,10 +15,11 @@ from ..factorization import Decoder, Factors, heterogeneity, homogeneity, masked
 from ..method import BackboneConfig, BackboneMethod, first, join, register, sample_loss, shape_logits, stack
 from ..missing import MRMLaw, observed_share, views
 
-# %% ../../nbs/methods/fsrf.ipynb #232a0f77
+# %% ../../nbs/methods/fsrf.ipynb #8a63b49b
 @dataclasses.dataclass(frozen=True)
 class FSRFConfig(BackboneConfig):
     "The backbone's settings, the weights of DHF and DAS, and the switches of the ablation."
+    factor_width: int = setting(40, low=1, help='f, width of each factor; the width d, as in MISA')
     dhf: float = setting(1., low=0, help='lambda_DHF, over all six terms below')
     hom: float = setting(.02, low=0, help='homogeneity [MISA]')
     het: float = setting(.02, low=0, help='heterogeneity [lineage, idea]')
@@ -39,21 +40,21 @@ class FSRFConfig(BackboneConfig):
     warmup: int = setting(0, low=0, help='steps over which DHF grows to its weight [ours]')
     complete_share: float = setting(.2, low=0, high=1, help='share of a batch whose complete encoding is the target of rec')
 
-# %% ../../nbs/methods/fsrf.ipynb #89dade4d
+# %% ../../nbs/methods/fsrf.ipynb #d2f3c743
 @register('fsrf')
 class FSRF(BackboneMethod):
     "DHF and DAS on the backbone; see the notebook for each term and its origin."
     config_class = FSRFConfig
     def __init__(self, config, spec):
         super().__init__(config, spec)
-        m, d = len(spec.modalities), config.width
-        self.factors, self.decoder = Factors(m, d), Decoder(m, d)
-        self.name_head, self.noise_head, self.factor_head = nn.Linear(d, m), nn.Linear(d, spec.n_outputs), nn.Linear(d, spec.n_outputs)
-        self.prior = nn.Parameter(torch.zeros(m, d))
+        m, d, f = len(spec.modalities), config.width, config.factor_width
+        self.factors, self.decoder = Factors(m, d, f), Decoder(m, f, d)
+        self.name_head, self.noise_head, self.factor_head = nn.Linear(f, m), nn.Linear(f, spec.n_outputs), nn.Linear(f, spec.n_outputs)
+        self.prior = nn.Parameter(torch.zeros(m, f))
         self.register_buffer('steps', torch.zeros((), dtype=torch.int64))
-    def fusion_width(self, m, d): return (1+m)*d if self.config.recover else 2*m*d
+    def fusion_width(self, m, d): return (1+m if self.config.recover else 2*m) * self.config.factor_width
     def fuse(self, c, s, present):
-        "c, s (B, M, d) -> H (B, d)."
+        "c, s (B, M, f) -> H (B, d)."
         if self.config.recover:
             c, s = recover_absent(c, s, present, self.prior)
             c = c.mean(1, keepdim=True)   # absent ones hold the mean of the present ones, so this is that mean
@@ -62,7 +63,7 @@ class FSRF(BackboneMethod):
         c, s, _ = self.factors(z, noise=False)
         return self.fuse(c, s, present)
 
-# %% ../../nbs/methods/fsrf.ipynb #3706aa20
+# %% ../../nbs/methods/fsrf.ipynb #b826a2aa
 def make_views(config, batch, generator):
     "The views of a batch, one after the other: (Batch of V*B samples, V)."
     law = MRMLaw(p_frames=config.frame_drop)
@@ -70,7 +71,7 @@ def make_views(config, batch, generator):
     v = views(batch, law, generator, n=1 if config.views == 'complete_incomplete' else 2)
     return join(batch, v), 1 + len(v)//len(batch)
 
-# %% ../../nbs/methods/fsrf.ipynb #facf386d
+# %% ../../nbs/methods/fsrf.ipynb #30377e59
 def rec_target(self: FSRF, batch, z):
     "Complete encodings of the first k samples, and k: from the complete view, or from a pass without gradient."
     if self.config.views != 'two_incomplete': return z[:len(batch)].detach(), len(batch)
@@ -78,7 +79,7 @@ def rec_target(self: FSRF, batch, z):
     with torch.no_grad(): return stack(self.encode(first(batch, k))), k
 FSRF.rec_target = rec_target
 
-# %% ../../nbs/methods/fsrf.ipynb #b7d0a4d2
+# %% ../../nbs/methods/fsrf.ipynb #8afc2af2
 def dhf(self: FSRF, batch, z, c, s, n, y, present, n_views):
     "The terms of DHF whose weight is not 0: {name: (weight, value)}."
     w, out = self.config, {}
@@ -100,7 +101,7 @@ def dhf(self: FSRF, batch, z, c, s, n, y, present, n_views):
     return out
 FSRF.dhf = dhf
 
-# %% ../../nbs/methods/fsrf.ipynb #071616e5
+# %% ../../nbs/methods/fsrf.ipynb #a927ac86
 def das(self: FSRF, h, logits, seen, n_views):
     "The terms of DAS whose weight is not 0, averaged over pairs of views: {name: (weight, value)}."
     w, out = self.config, {}
@@ -115,7 +116,7 @@ def das(self: FSRF, h, logits, seen, n_views):
     return out
 FSRF.das = das
 
-# %% ../../nbs/methods/fsrf.ipynb #7bd199f3
+# %% ../../nbs/methods/fsrf.ipynb #e0104f04
 def loss(self: FSRF, batch, generator):
     "Total loss and its parts, unweighted; `terms` gives the weighted tensors themselves."
     terms = self.terms(batch, generator)
@@ -123,7 +124,7 @@ def loss(self: FSRF, batch, generator):
 
 FSRF.loss = loss
 
-# %% ../../nbs/methods/fsrf.ipynb #8d8f2616
+# %% ../../nbs/methods/fsrf.ipynb #1c91cca3
 def terms(self: FSRF, batch, generator):
     "Every term of the loss on this batch: {name: (weight, value)}."
     view, n_views = make_views(self.config, batch, generator)
@@ -142,10 +143,10 @@ def terms(self: FSRF, batch, generator):
     return out
 FSRF.terms = terms
 
-# %% ../../nbs/methods/fsrf.ipynb #23e633cd
+# %% ../../nbs/methods/fsrf.ipynb #5ae7eeee
 register('fsrf_recover', FSRF, recover=True, views='two_and_complete', hom=.01, het=.01, noi=.01, red=.01, rec=.01);
 
-# %% ../../nbs/methods/fsrf.ipynb #0a99db95
+# %% ../../nbs/methods/fsrf.ipynb #d4a773d9
 def gradient_norms(method, batch, generator):
     "Norm of each weighted term's gradient with respect to the encoders' weights: {name: float}."
     weights = [p for p in method.encoders.parameters() if p.requires_grad]

@@ -1,10 +1,11 @@
 """A plug-in for the tests: a tiny data set, a method that fails, and one that waits for a file."""
 
+import dataclasses
 import os
 import time
 from pathlib import Path
 
-from fsrf.data import register_dataset
+from fsrf.data import make_folds, register_dataset
 from fsrf.method import BackboneMethod, register
 from fsrf.synthetic import SyntheticConfig, make_synthetic
 
@@ -13,6 +14,13 @@ from fsrf.synthetic import SyntheticConfig, make_synthetic
 def tiny():
     "Three modalities, 128 samples"
     return make_synthetic(SyntheticConfig(sizes=(64, 32, 32), lengths=(6, 6, 1), dims=(8, 6, 5)), name="tiny")
+
+
+@register_dataset("tiny-folds")
+def tiny_folds():
+    "The same samples in three folds, two repetitions"
+    ds = tiny()
+    return dataclasses.replace(ds, name="tiny-folds", split=None, folds=make_folds(len(ds), 3, repeats=2, y=ds.y))
 
 
 @register("broken")
