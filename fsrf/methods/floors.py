@@ -6,7 +6,7 @@
 __all__ = ['prior_logits', 'Majority', 'ZeroInput', 'LanguageOnly', 'time_means', 'fit_linear', 'fit_task', 'task_score',
            'RidgeConfig', 'Ridge', 'prepare']
 
-# %% ../../nbs/methods/floors.ipynb #461d5473
+# %% ../../nbs/methods/floors.ipynb #d2113353
 import dataclasses, warnings
 import numpy as np, torch
 from ..core import Config, setting
@@ -14,7 +14,7 @@ from ..layers import masked_mean
 from ..method import BackboneMethod, Method, narrow, register, shape_logits, zeroed
 from ..missing import MRMLaw, mrm
 
-# %% ../../nbs/methods/floors.ipynb #a9048f05
+# %% ../../nbs/methods/floors.ipynb #78f66746
 def prior_logits(spec, y):
     "What is known before any input: log class frequencies (n_outputs,), or the mean of y (1,)."
     if spec.task == 'regression': return torch.tensor([float(np.mean(y))])
@@ -23,6 +23,7 @@ def prior_logits(spec, y):
     else: p = log_share(y, spec.n_classes)
     return torch.tensor(p, dtype=torch.float32)
 
+# %% ../../nbs/methods/floors.ipynb #b103edb7
 @register('majority')
 class Majority(Method):
     "The training split's class frequencies, for everybody."
@@ -33,13 +34,13 @@ class Majority(Method):
     def prepare(self, train, valid): self.prior.copy_(prior_logits(self.spec, train.y))
     def predict(self, batch): return shape_logits(self.spec, self.prior.expand(len(batch), -1))
 
-# %% ../../nbs/methods/floors.ipynb #ec9a0a72
+# %% ../../nbs/methods/floors.ipynb #a8a1df8e
 @register('zero_input')
 class ZeroInput(BackboneMethod):
     "The backbone on zeroed features; only lengths are left."
     def encode(self, batch): return super().encode(zeroed(batch))
 
-# %% ../../nbs/methods/floors.ipynb #ffc5a194
+# %% ../../nbs/methods/floors.ipynb #6dbed901
 @register('language_only')
 class LanguageOnly(BackboneMethod):
     "The backbone for the first modality of the spec; the others are never looked at."
@@ -55,9 +56,10 @@ class LanguageOnly(BackboneMethod):
         alone = mrm(narrow(batch, self.spec.names[:1]), MRMLaw(p_frames=self.config.frame_drop), generator)
         return super().loss(alone, generator)
 
-# %% ../../nbs/methods/floors.ipynb #457214f6
+# %% ../../nbs/methods/floors.ipynb #6cdbd005
 def time_means(batch): return torch.cat([masked_mean(x, batch.valid()[m]) for m, x in batch.x.items()], 1)
 
+# %% ../../nbs/methods/floors.ipynb #56e30600
 def fit_linear(task, x, y, strength):
     "Weights (d, k) and bias (k,) of scikit-learn's linear model with penalty `strength`."
     from sklearn.linear_model import LogisticRegression, Ridge
@@ -71,26 +73,28 @@ def fit_linear(task, x, y, strength):
     w, b = model.coef_.T, model.intercept_
     return (w, b) if w.shape[1] > 1 else (np.hstack([-w, w])/2, np.array([-b[0], b[0]])/2)
 
-# %% ../../nbs/methods/floors.ipynb #87f63c97
+# %% ../../nbs/methods/floors.ipynb #715f1de2
 def fit_task(spec, x, y, strength):
     "Weights (d, n_outputs) and bias (n_outputs,) for the task: one model, or one per label."
     if spec.task != 'multilabel-binary': return fit_linear(spec.task, x, y, strength)
     each = [fit_linear('binary', x, y[:, k], strength) for k in range(spec.n_classes)]
     return np.hstack([w for w, _ in each]), np.concatenate([b for _, b in each])
 
+# %% ../../nbs/methods/floors.ipynb #926f87c4
 def task_score(spec, logits, y):
     "A number that is higher for better logits (N, n_outputs): accuracy, or minus the squared error."
     if spec.task == 'regression': return -np.square(logits[:, 0] - y).mean()
     pred = logits.reshape(len(y), -1, 2).argmax(-1) if spec.task == 'multilabel-binary' else logits.argmax(-1)
     return (pred == y).mean()
 
-# %% ../../nbs/methods/floors.ipynb #e7e272c0
+# %% ../../nbs/methods/floors.ipynb #1f0ff12a
 @dataclasses.dataclass(frozen=True)
 class RidgeConfig(Config):
     "Linear models on time-means."
     strengths: tuple = setting((1., 10., 100., 1000., 10000.), help='penalties to choose from, on validation')
     per_subset: bool = setting(False, help='one model per subset of modalities')
 
+# %% ../../nbs/methods/floors.ipynb #a277b21e
 @register('ridge_subset', per_subset=True)
 @register('ridge')
 class Ridge(Method):
@@ -109,7 +113,7 @@ class Ridge(Method):
         every = torch.einsum('bd,cdk->bck', x, self.weight) + self.bias
         return shape_logits(self.spec, every[torch.arange(len(x), device=x.device), code])
 
-# %% ../../nbs/methods/floors.ipynb #4ee1a590
+# %% ../../nbs/methods/floors.ipynb #ce633192
 def prepare(self: Ridge, train, valid):
     "Fit all models; the penalty of each is the one that does best on validation."
     means = [time_means(p.batch()).numpy().astype(np.float64) for p in (train, valid)]
