@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DATASETS', 'METHODS', 'SEEDS', 'NOTEBOOKS', 'names', 'numbers', 'parser', 'print_report', 'make_report',
-           'command_reproduce', 'first_line', 'command_list', 'command_rows', 'command_report', 'main']
+           'command_reproduce', 'first_line', 'command_list', 'command_rows', 'command_report', 'data_files', 'main']
 
 # %% ../nbs/15_cli.ipynb #efffc25c
 import argparse, json, sys
@@ -19,6 +19,7 @@ def names(text):
     "`'a,b'` -> ['a', 'b']"
     return [t.strip() for t in text.split(',') if t.strip()]
 
+# %% ../nbs/15_cli.ipynb #f9093119
 def numbers(text):
     "`'0,1,5-7'` -> [0, 1, 5, 6, 7]"
     out = []
@@ -64,6 +65,7 @@ def parser():
     one = sub.add_parser('report', help='table and figures from rows')
     one.add_argument('rows', nargs='+', metavar='ROWS', help='CSV, JSON or Parquet files, or folders of runs')
     one.add_argument('--out', type=Path, default=Path('report'), metavar='DIR', help='where they go (default: report)')
+    sub.add_parser('data', help='look into data files, safely: check, convert, show (fsrf data --help)')
     return p
 
 # %% ../nbs/15_cli.ipynb #b9d77c4f
@@ -81,6 +83,7 @@ def print_report(rows):
 # %% ../nbs/15_cli.ipynb #961b2418
 NOTEBOOKS = ('table_inter', 'fig_missing_rate')
 
+# %% ../nbs/15_cli.ipynb #ad971508
 def make_report(paths, out):
     "Run the notebooks of the table and the curve on rows; prints and returns the files that they wrote to `out`."
     from fsrf import run
@@ -125,6 +128,7 @@ def first_line(thing):
     if isinstance(thing, partial): return thing.keywords.get('title') or first_line(thing.func)
     return next((line.strip() for line in (thing.__doc__ or '').splitlines() if line.strip()), '')
 
+# %% ../nbs/15_cli.ipynb #700dd48a
 def command_list(args):
     from fsrf import data, run
     from fsrf.method import METHODS
@@ -150,9 +154,17 @@ def command_report(args):
     make_report(args.rows, args.out)
     return 0
 
+# %% ../nbs/15_cli.ipynb #67c581be
+def data_files(argv):
+    "The command `fsrf data`: check, convert or show a data file (`fsrf.check`)."
+    from fsrf import check
+    return check.main(argv)
+
 # %% ../nbs/15_cli.ipynb #35de8656
 def main(argv=None):
     "The command `fsrf`; returns the exit code."
+    argv = sys.argv[1:] if argv is None else list(argv)
+    if argv[:1] == ['data']: return data_files(argv[1:])
     args = parser().parse_args(argv)
     from fsrf.core import FsrfError
     try: return globals()[f'command_{args.command}'](args)

@@ -232,7 +232,7 @@ class LocalPool:
 # %% ../nbs/14_run.ipynb #3ac094b7
 def load_all(plugin=''):
     "Import every method and data set of the library, and the plug-in's."
-    import fsrf.devsets, fsrf.synthetic  # noqa: F401
+    import fsrf.check, fsrf.devsets, fsrf.synthetic  # noqa: F401
     load_methods()
     if plugin: load_plugin(plugin)
 

@@ -5,6 +5,7 @@
 import argparse, json, statistics, time
 from pathlib import Path
 import torch
+import bench_store
 from fsrf.core import find_root, generator, seeded, write_json
 from fsrf.data import Batch, DataSpec, ModalitySpec
 from fsrf.evaluate import EvalConfig
@@ -50,6 +51,7 @@ def medians(functions, rounds):
 def main():
     p = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     p.add_argument('--rounds', type=int, default=15); p.add_argument('--batch', type=int, default=128); p.add_argument('--frames', type=int, default=50)
+    p.add_argument('--no-store', action='store_false', dest='store', help='leave out the store of a MOSEI-sized set (two minutes, 4 GB of disk)')
     a = p.parse_args()
     torch.set_num_threads(1)
     load_methods()
@@ -76,6 +78,7 @@ def main():
     t = medians(sweeps, 2)
     out |= dict(sweep_subsets_in_forwards=t['subsets']/t['forward'], sweep_cost_in_forwards=t['all']/t['forward'])
     print(f'\n7 subsets cost {out["sweep_subsets_in_forwards"]:.1f}, all {len(everything)} conditions {out["sweep_cost_in_forwards"]:.1f} plain forward passes over 686 samples')
+    if a.store: out |= bench_store.bench()   # open_mosei_s, open_mosei_rss_mb, ...
     path = write_json(Path(find_root())/'runs'/'bench.json', {k: round(v, 3) for k, v in out.items()})
     print(f'{path.relative_to(find_root())}: {json.dumps(json.loads(path.read_text()))}')
 
