@@ -71,8 +71,6 @@ def test_bad_input_is_refused(changes, words):
     assert words in str(e.value)
 
 
-# Accepted or misread today; the contract (docstrings of fsrf.data, the order of `Batch.names`) says otherwise.
-@pytest.mark.xfail(reason="fsrf.data does not check this yet", strict=False)
 @pytest.mark.parametrize("changes", [
     dict(x=dict(language=np.ones((15, 4, 3)), audio=np.ones((15, 1, 2))),
          length=dict(language=np.full(15, 2), audio=np.ones(15, int))),
@@ -88,7 +86,6 @@ def test_more_bad_input_is_refused(changes):
         small(**changes)
 
 
-@pytest.mark.xfail(reason="Batch.present follows the order of the lengths", strict=False)
 def test_presence_follows_the_order_of_the_modalities():
     ds = small()
     turned = small(length=dict(reversed(ds.length.items())))
