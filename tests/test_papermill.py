@@ -301,7 +301,15 @@ def test_an_interrupt_leaves_no_orphans_and_no_half_run(tmp_path):
         "config.heads=2",
     ]
     env = {**os.environ, "FSRF_TEST_FOLDER": str(tmp_path)}
-    driver = subprocess.Popen(command, env=env, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    # a shell's background job hands on an ignored SIGINT; a driver in a terminal has the default
+    driver = subprocess.Popen(
+        command,
+        env=env,
+        text=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     try:
         kernel = wait_for(lambda: kernels(tmp_path))[0]
         worker = psutil.Process(kernel).ppid()
