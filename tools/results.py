@@ -9,10 +9,12 @@ from fsrf.core import find_root, read_json, write_atomic
 from fsrf import run
 
 SETS = ('meld-negpos-minilm', 'meld-3class-minilm', 'ict-mmmo-120', 'synthetic-quick', 'mosi-lat', 'meld-negpos-glove', 'meld-3class-glove')
-TRAINED = ('fsrf', 'fsrf_recover', 'corrkd', 'plain_mrm', 'complete', 'language_only')
+TWO_VIEWS = ('fsrf', 'fsrf_recover')
+ONE_VIEW = ('corrkd', 'plain_mrm', 'complete', 'language_only')
 ONCE = ('majority', 'ridge', 'ridge_subset', 'zero_input')      # the first three know no seed, only the folds' repetition
-# Sequences cost ten times what vectors do: on them every method has one Transformer block and fewer epochs.
-SHORT = dict(train=dict(epochs=30, patience=8), config=dict(layers=1))
+# Sequences cost ten times what vectors do: on them every method has one Transformer block and fewer epochs. FSRF sees every
+# sample at least twice an epoch, so the others get twice the epochs, or a small set ends their training before it begins.
+SHORT = {m: dict(train=dict(epochs=30*k, patience=8*k), config=dict(layers=1)) for k, methods in ((1, TWO_VIEWS), (2, ONE_VIEW + ONCE)) for m in methods}
 SEQUENCES = ('ict-mmmo-120', 'mosi-lat', 'meld-negpos-glove', 'meld-3class-glove')
 LIKE = {'meld-negpos-glove': 'meld-negpos-minilm', 'meld-3class-glove': 'meld-3class-minilm'}      # whose tuned settings they take
 BATCH = {'meld-negpos-glove': 128, 'meld-3class-glove': 128}
@@ -37,8 +39,8 @@ def main():
         for name in a.sets.split(','):
             made, seeds, repeats = [], list(range(a.seeds)), run.n_repeats(run.dataset(name))
             chosen = {name: tuned.get(LIKE.get(name, name), {})}
-            for methods, s in ((TRAINED, seeds), (ONCE, seeds[:repeats])):
-                settings = {k: dict(v) for k, v in SHORT.items()} if name in SEQUENCES else {}
+            for methods, s in ((TWO_VIEWS, seeds), (ONE_VIEW, seeds), (ONCE, seeds[:repeats])):
+                settings = {k: dict(v) for k, v in SHORT[methods[0]].items()} if name in SEQUENCES else {}
                 if name in BATCH: settings['train']['batch_size'] = BATCH[name]
                 made += run.reproduce([name], list(methods), s, root/a.out, settings=settings, tuned=chosen, submit=pool.submit)
             bad += [o for o in made if o.status == 'failed']
