@@ -280,7 +280,8 @@ def _known(kind, names, known):
 # %% ../nbs/14_run.ipynb #a8cc8f8d
 def check_grid(datasets, methods, seeds, settings):
     "Names, seeds and settings, all before any training; errors list what is known."
-    _known('method', methods, METHODS); _known('data set', datasets, data.DATASETS); _known('seed', seeds, None)
+    _known('method', methods, METHODS); _known('seed', seeds, None)
+    _known('data set', datasets, [*data.DATASETS, *(d for d in datasets if Path(d).exists())])      # a path is read by `formats`
     for s in seeds:
         if not isinstance(s, int) or isinstance(s, bool) or s < 0: raise FsrfError('a seed is an integer from 0', where='seeds', found=repr(s))
     TrainConfig.from_dict(settings.get('train', {})); EvalConfig.from_dict(settings.get('evaluation', {}))
