@@ -173,11 +173,8 @@ def zeroed(batch):
 class Sweep:
     "The samples of `dataset` under `conditions` (list of `missing.Condition`): masks now, `logits(method)` as often as needed."
     def __init__(self, dataset, conditions, *, split, device='cpu', chunk=1024):
-        for c in conditions: keep_masks(dataset.select([0]), c, split=split)      # a bad condition fails before any work
         self.dataset, self.conditions, self.device, self.chunk = dataset, list(conditions), device, chunk
-        keep = {}
-        for c in self.conditions: keep[c] = keep_masks(dataset, c, split=split)
-        self.keep = {c: {m: torch.from_numpy(k) for m, k in v.items()} for c, v in keep.items()}
+        self.keep = {c: {m: torch.from_numpy(k) for m, k in keep_masks(dataset, c, split=split).items()} for c in self.conditions}
     def logits(self, method):
         "(C, N, ...) on the CPU: a row of logits per condition and sample; dropout off, no gradient."
         training = method.training
