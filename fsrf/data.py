@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['TASKS', 'PARTS', 'DATASETS', 'READERS', 'ModalitySpec', 'DataSpec', 'frame_mask', 'Batch', 'map_batch', 'to_device',
-           'repeat_batch', 'MultimodalDataset', 'sha256', 'select', 'column_statistics', 'standardise', 'parts',
-           'make_folds', 'tensors', 'batch', 'batches', 'register_dataset', 'load_dataset', 'summary']
+           'repeat_batch', 'MultimodalDataset', 'sha256', 'select', 'joined', 'column_statistics', 'standardise',
+           'parts', 'make_folds', 'tensors', 'batch', 'batches', 'register_dataset', 'load_dataset', 'summary']
 
 # %% ../nbs/01_data.ipynb #15a8d22a
 import dataclasses
@@ -185,6 +185,12 @@ def select(self: MultimodalDataset, index):
         length={m: v[idx] for m, v in self.length.items()}, ids=[self.ids[i] for i in idx], split=cut(self.split),
         folds=None if self.folds is None else self.folds[:, idx], meta={k: cut(v) for k, v in self.meta.items()})
 MultimodalDataset.select = select
+
+def joined(a, b):
+    "The samples of `a`, then those of `b`, two parts of one data set, as one without split or folds."
+    def cat(u, v): return np.concatenate([u, v]) if isinstance(u, np.ndarray) and len(u) == len(a) else u
+    return dataclasses.replace(a, x={m: cat(v, b.x[m]) for m, v in a.x.items()}, y=cat(a.y, b.y), ids=[*a.ids, *b.ids],
+        length={m: cat(v, b.length[m]) for m, v in a.length.items()}, split=None, folds=None, meta={k: cat(v, b.meta[k]) for k, v in a.meta.items()})
 
 # %% ../nbs/01_data.ipynb #5e12d2a4
 def column_statistics(ds):

@@ -67,14 +67,14 @@ class SequenceEncoder(nn.Module):
         super().__init__()
         self.conv, self.pool, self.mask_aware = nn.Conv1d(dim, d, 3, padding=1), POOLS[pool], mask_aware
         self.blocks = nn.ModuleList(Block(d, heads, dropout) for _ in range(layers))
-        self.norm, self.drop = nn.LayerNorm(d), TimeDropout(input_dropout)
+        self.drop = TimeDropout(input_dropout)
         self.register_buffer('positions', sinusoids(max_len, d), persistent=False)
     def encode(self, x, length, observed):
         mask = observed if self.mask_aware else frame_mask(length, x.shape[1])
         keys = mask | (torch.arange(x.shape[1], device=x.device) == 0)   # one key at least, or softmax gives NaN
         h = self.conv(self.drop(x).transpose(1, 2)).transpose(1, 2) + self.positions[:x.shape[1]]
         for block in self.blocks: h = block(h, keys)
-        return self.norm(self.pool(h, mask))
+        return self.pool(h, mask)
     def forward(self, x, length, observed):
         if x.device.type != 'cpu' or not len(x): return self.encode(x, length, observed)
         *distinct, row = without_repeats(x, length, observed)
@@ -94,12 +94,14 @@ def without_repeats(x, length, observed):
 
 # %% ../nbs/07_layers.ipynb #54035e2e
 class VectorEncoder(nn.Module):
-    "(B, 1, dim) vectors -> (B, d): a two-layer perceptron."
+    "(B, 1, dim) vectors -> (B, d): a two-layer perceptron beside a linear map."
     def __init__(self, dim, d, *, dropout=.1, input_dropout=0.):
         super().__init__()
-        self.net = nn.Sequential(nn.Dropout(input_dropout), nn.Linear(dim, d), nn.GELU(), nn.Dropout(dropout),
-                                 nn.Linear(d, d), nn.LayerNorm(d))
-    def forward(self, x, length=None, observed=None): return self.net(x.squeeze(1))
+        self.drop, self.linear = nn.Dropout(input_dropout), nn.Linear(dim, d, bias=False)
+        self.net = nn.Sequential(nn.Linear(dim, d), nn.GELU(), nn.Dropout(dropout), nn.Linear(d, d))
+    def forward(self, x, length=None, observed=None):
+        x = self.drop(x.squeeze(1))
+        return self.net(x) + self.linear(x)
 
 # %% ../nbs/07_layers.ipynb #982a9ae7
 class _Reverse(torch.autograd.Function):

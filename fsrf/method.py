@@ -50,7 +50,8 @@ class Method(nn.Module):
     def predict(self, batch):
         "Batch, whatever is missing in it -> logits (B, K), or (B, L, 2) for `multilabel-binary`."
         raise NotImplementedError(f'{type(self).__name__} must define predict')
-    def prepare(self, train, valid): "Fit what is fitted in closed form, before the first epoch (data sets)."
+    def prepare(self, train, valid, final=None):
+        "Before the first epoch: fit in closed form on the data set `final` (default `train`), with what a fit on `train` does best on `valid`."
     def teacher(self): "A method to train first on the same data, or None."
     def adopt(self, teacher): "Take over the trained teacher."
 

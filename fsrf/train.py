@@ -6,13 +6,14 @@
 __all__ = ['TrainConfig', 'validation_sweep', 'validate', 'train_epoch', 'fit']
 
 # %% ../nbs/11_train.ipynb #a1cefad1
-import json, time, warnings
+import copy, json, time, warnings
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np, torch
 from safetensors.torch import save as to_safetensors, safe_open
 from tqdm.auto import tqdm
 from .core import Config, FsrfError, autocast, generator, hash_json, pick_device, seeded, setting, write_atomic
+from .data import joined
 from .method import Sweep
 from .metrics import score_many
 from .missing import inter_conditions, intra_conditions
@@ -27,6 +28,7 @@ class TrainConfig(Config):
     epochs: int = setting(60, low=1, help='at most')
     patience: int = setting(12, low=1, help='epochs without a better validation score before it stops')
     clip: float = setting(1., low=0, help='largest norm of the gradient; 0: no clipping')
+    refit: bool = setting(False, help='once the epoch is chosen, train anew, as long, on the training and validation parts together')
     valid_rates: tuple = setting((.3, .6), help='missing rates that validation looks at, beside all subsets')
     precision: str = setting('fp32', choices=('fp32', 'bf16'))
     compile: bool = setting(False, help='torch.compile the encoders')
@@ -89,31 +91,42 @@ def train_epoch(method, train, optimizer, config, *, seed, epoch, device):
 def fit(method, train, valid, config, *, seed, run_dir=None, device='auto', progress=True):
     """Train `method` on `train`, choose the epoch on `valid` (data sets); returns the history, a dict per epoch.
     With `run_dir`, a run that was cut off goes on after its last epoch and ends as if it had not been."""
-    device = pick_device(device)
     if method.spec != train.spec: raise FsrfError('method and data differ', expected=method.spec, found=train.spec)
-    with seeded('teacher', seed): teacher = method.teacher()
+    how = dict(config=config, seed=seed, device=pick_device(device), progress=progress)
+    if not config.refit: return _fit(method, train, valid, run_dir=run_dir, **how)[0]
+    history, lengths = _fit(copy.deepcopy(method), train, valid, run_dir=run_dir and Path(run_dir)/'choose', **how)
+    _fit(method, train, valid, final=joined(train, valid), lengths=lengths, run_dir=run_dir, **how)
+    return history
+
+def _fit(method, train, valid, *, final=None, lengths=None, run_dir, **how):
+    "Teacher, closed form, epochs; the history, and how many epochs were kept of (method, teacher, its teacher, ...)."
+    with seeded('teacher', how['seed']): teacher = method.teacher()
+    kept = ()
     if teacher is not None:
         teacher.name = f'{method.name} teacher'
-        fit(teacher, train, valid, config, seed=seed, run_dir=run_dir and Path(run_dir)/'teacher', device=device, progress=progress)
+        _, kept = _fit(teacher, train, valid, final=final, lengths=lengths and lengths[1:], run_dir=run_dir and Path(run_dir)/'teacher', **how)
         method.adopt(teacher.eval().requires_grad_(False))
-    method.to(device).prepare(train, valid)
-    return _loop(method, train, valid, config, seed, run_dir, device, progress) if method.trainable else []
+    method.to(how['device']).prepare(train, valid, final)
+    if not method.trainable: return [], (0, *kept)
+    history = _loop(method, final or train, valid, length=lengths and lengths[0], run_dir=run_dir, **how)
+    return history, (_best(history) + 1, *kept)
 
 # %% ../nbs/11_train.ipynb #d846ca37
-def _loop(method, train, valid, config, seed, run_dir, device, progress):
-    "The epochs of `fit`."
+def _loop(method, train, valid, *, config, length, seed, run_dir, device, progress):
+    "The epochs of `fit`: until `valid` gains no more, or `length` of them, whatever they give."
     if config.compile:
         for e in method.children(): e.compile()
     optimizer = torch.optim.AdamW(method.parameters(), config.lr, weight_decay=config.weight_decay, fused=device.type != 'meta')
-    key = hash_json([method.name, method.config.to_dict(), config.to_dict(), seed, train.sha256, valid.sha256])
+    key = hash_json([method.name, method.config.to_dict(), config.to_dict(), seed, train.sha256, valid.sha256, length])
     state = Path(run_dir)/'state.safetensors' if run_dir else None
     history, best = _unpack(state, key, method, optimizer) or ([], {})
-    sweep = validation_sweep(valid, config, device)
-    with tqdm(total=config.epochs, initial=len(history), desc=method.name, disable=not progress, leave=False) as bar:
-        while len(history) < config.epochs and not _stopped(history, config.patience):
+    sweep = None if length else validation_sweep(valid, config, device)
+    with tqdm(total=length or config.epochs, initial=len(history), desc=method.name, disable=not progress, leave=False) as bar:
+        while len(history) < (length or config.epochs) and (length or not _stopped(history, config.patience)):
             start, epoch = time.perf_counter(), len(history)
             means = train_epoch(method, train, optimizer, config, seed=seed, epoch=epoch, device=device)
-            history.append(dict(epoch=epoch, **means, valid=validate(method, sweep), seconds=time.perf_counter()-start))
+            score = validate(method, sweep) if sweep else epoch     # without validation the last epoch is the best
+            history.append(dict(epoch=epoch, **means, valid=score, seconds=time.perf_counter()-start))
             if _best(history) == epoch: best = {k: v.detach().cpu().clone() for k, v in method.state_dict().items()}
             if state: write_atomic(state, to_safetensors(_pack(method, best, optimizer),
                                                          dict(key=key, history=json.dumps(history))))

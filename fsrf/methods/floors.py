@@ -31,7 +31,7 @@ class Majority(Method):
     def __init__(self, config, spec):
         super().__init__(config, spec)
         self.register_buffer('prior', torch.zeros(spec.n_outputs))
-    def prepare(self, train, valid): self.prior.copy_(prior_logits(self.spec, train.y))
+    def prepare(self, train, valid, final=None): self.prior.copy_(prior_logits(self.spec, (final or train).y))
     def predict(self, batch): return shape_logits(self.spec, self.prior.expand(len(batch), -1))
 
 # %% ../../nbs/methods/floors.ipynb #a8a1df8e
@@ -114,19 +114,23 @@ class Ridge(Method):
         return shape_logits(self.spec, every[torch.arange(len(x), device=x.device), code])
 
 # %% ../../nbs/methods/floors.ipynb #ce633192
-def prepare(self: Ridge, train, valid):
+def prepare(self: Ridge, train, valid, final=None):
     "Fit all models; the penalty of each is the one that does best on validation."
-    means = [time_means(p.batch()).numpy().astype(np.float64) for p in (train, valid)]
+    final = final or train
+    means = [time_means(p.batch()).numpy().astype(np.float64) for p in (train, valid, final)]
     mean, std = means[0].mean(0), means[0].std(0)
     std = np.where(std > 1e-9, std, 1.)
     xs, owner = [(x-mean)/std for x in means], self.owner.cpu().numpy()
     self.mean.copy_(torch.as_tensor(mean)); self.std.copy_(torch.as_tensor(std))
     m = len(self.spec.modalities)
-    self.bias[0] = prior_logits(self.spec, train.y)
+    self.bias[0] = prior_logits(self.spec, final.y)
     for code in range(1, 2**m) if self.config.per_subset else [2**m-1]:
         columns = (code >> owner) & 1 == 1
-        fits = [fit_task(self.spec, xs[0][:, columns], train.y, s) for s in self.config.strengths]
-        w, b = max(fits, key=lambda f: task_score(self.spec, xs[1][:, columns] @ f[0] + f[1], valid.y))
+        def fit(x, y, s, columns=columns): return fit_task(self.spec, x[:, columns], y, s)
+        def gain(f, columns=columns): return task_score(self.spec, xs[1][:, columns] @ f[0] + f[1], valid.y)
+        fits = {s: fit(xs[0], train.y, s) for s in self.config.strengths}
+        best = max(fits, key=lambda s: gain(fits[s]))
+        w, b = fits[best] if final is train else fit(xs[2], final.y, best)
         self.weight[code, torch.as_tensor(columns)], self.bias[code] = (torch.as_tensor(t, dtype=torch.float32) for t in (w, b))
     if not self.config.per_subset: self.weight[:], self.bias[:] = self.weight[-1].clone(), self.bias[-1].clone()
 Ridge.prepare = prepare

@@ -27,7 +27,7 @@ class FSRFConfig(BackboneConfig):
     red: float = setting(.02, low=0, help='de-redundancy [MISA]')
     rec: float = setting(.02, low=0, help='recovery of the complete encoding [ours]')
     factor_task: float = setting(.5, low=0, help='task loss of a head on each c_m alone [ours]')
-    das: float = setting(1., low=0, help='lambda_DAS, over the three terms below')
+    das: float = setting(.3, low=0, help='lambda_DAS, over the three terms below')
     log: float = setting(.3, low=0, help='logits, both ways [abstract; form ours]')
     dis: float = setting(.1, low=0, help='distribution of H [abstract]')
     con: float = setting(.1, low=0, help='consistency of H [ours]')
