@@ -44,7 +44,8 @@ class FSRFConfig(BackboneConfig):
 @register('fsrf')
 class FSRF(BackboneMethod):
     "DHF and DAS on the backbone; see the notebook for each term and its origin."
-    config_class = FSRFConfig
+    config_class, views = FSRFConfig, 2
+    space = dict(dhf=(.1, .3, 1.), das=(.1, .3, 1.), factor_task=(.2, .5, 1.))
     def __init__(self, config, spec):
         super().__init__(config, spec)
         m, d, f = len(spec.modalities), config.width, config.factor_width

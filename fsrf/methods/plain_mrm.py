@@ -13,5 +13,6 @@ from ..missing import MRMLaw, mrm
 @register('plain_mrm')
 class PlainMRM(BackboneMethod):
     "The task loss on one incomplete view per sample and step."
+    space = dict(frame_drop=(.3, .5, .7))
     def loss(self, batch, generator):
         return super().loss(mrm(batch, MRMLaw(p_frames=self.config.frame_drop), generator), generator)
