@@ -23,7 +23,8 @@ FSRF = dict(dhf=(.3, 1., 3.), das=(.3, 1., 3.), factor_task=(.2, .5, 1.))
 SPACES = dict(fsrf=FSRF, fsrf_recover=FSRF, corrkd=dict(margin=(1., 1.2, 1.4), scd=(.1, .3, 1.), cpd=(.1, .3, 1.), rcd=(.1, .3, 1.)),
               plain_mrm=dict(frame_drop=(.3, .5, .7)), complete={},
               mult=dict(cross_layers=(1, 2), memory_layers=(1, 2), pool=('mean', 'last')),
-              misa=dict(sim=(.03, .1, .3), diff=(.03, .1, .3), recon=(.03, .1, .3)))
+              misa=dict(sim=(.03, .1, .3), diff=(.03, .1, .3), recon=(.03, .1, .3)),
+              dmd=dict(cross_layers=(1, 2), decouple=(.03, .1, .3), distil=(.02, .05, .2), heads_task=(.1, .3, 1.)))
 # steps per epoch differ by a factor of twenty between the sets; the same for all methods
 BATCH = {'ict-mmmo-120': 16, 'mosi-lat': 128, 'mosi-lat-binary': 128, 'mosi-lat-glove': 128, 'meld-3class-glove': 128, 'meld-negpos-glove': 128}
 
