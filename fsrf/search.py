@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np, pandas as pd
 from .core import FsrfError, canonical_json, seeded, stable_seed
 from .data import load_dataset
-from .method import METHODS, build
+from .method import METHODS, build, method_config
 from .run import load_all
 from .train import TrainConfig, fit
 
@@ -33,7 +33,7 @@ def frame(method, ds):
     train, config = dict(batch_size=16 if n < 200 else 128 if sequences else 64), {}
     if sequences:
         once = 2 // METHODS[method][0].views
-        train, config = train | dict(epochs=30*once, patience=8*once), dict(layers=1)
+        train, config = train | dict(epochs=30*once, patience=8*once), dict(layers=min(1, method_config(method).layers))
     return dict(train=train, config=config)
 
 def settings(frame, params):

@@ -183,7 +183,7 @@ def broken_floors(source, path):
         if own == METHODS_FLOOR:
             if floor(name) == METHODS_FLOOR:
                 yield f"{module} imports its sibling {name}"
-            elif floor(name) not in METHODS_MAY_IMPORT:
+            elif int(floor(name)) not in METHODS_MAY_IMPORT:  # 07a is a step on 07
                 yield f"{module} (a method) imports {name}"
         elif floor(name) >= own:
             yield f"{module} (floor {own}) imports {name} (floor {floor(name)})"
