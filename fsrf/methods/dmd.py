@@ -42,6 +42,7 @@ def label_distance(task, y):
     if task == 'multilabel-binary': return (y[:, None] != y).sum(-1).float()
     return (y[:, None] != y).float()
 
+# %% ../../nbs/methods/dmd.ipynb #0fd77e47
 def margin_loss(c, distance, present, margin=.15, anchors=32):
     "L_mar of pooled c (B, M, d), labels' `distance` (B, B), `present` (B, M)."
     b, m, _ = c.shape
@@ -80,11 +81,13 @@ def watch(self: GraphUnit, losses, present):
     mean = (losses.detach()*w).sum(0) / w.sum(0).clamp(min=1)
     self.trouble.copy_(torch.where(w.sum(0) > 0, .9*self.trouble + .1*mean.to(self.trouble.dtype), self.trouble))
 
+# %% ../../nbs/methods/dmd.ipynb #40efbb10
 def prior(self: GraphUnit, temperature=.25):
     "pi (M, M), sums to 1 over the ordered pairs."
     score = (self.trouble - self.trouble[:, None])/temperature
     return score.masked_fill(~self.other, -1e4).flatten().softmax(0).view_as(score) * self.other
 
+# %% ../../nbs/methods/dmd.ipynb #c6785420
 def distil(self: GraphUnit, logits, features, present, hold=10.):
     "L_gd, a scalar; 0 with one modality or where no sample has two."
     w, pi, pairs = self.edges(logits, features, present), self.prior(), self.pairs(present)
@@ -106,6 +109,7 @@ class DMDConfig(BackboneConfig):
     distil: float = setting(.05, low=0, help='lambda_gd [code: 0.05]')
     heads_task: float = setting(.3, low=0, help="weight of the heads' mean task loss; the code sums them with weight 1")
 
+# %% ../../nbs/methods/dmd.ipynb #51c86804
 class UnimodalHeads(nn.Module):
     "(B, M, w) -> features (B, M, w) after a residual block, logits (B, M, k); one head per modality."
     def __init__(self, m, w, k, dropout):
@@ -142,6 +146,7 @@ def frames(self: DMD, batch):
     x, keys = zip(*(e(batch.x[m], batch.length[m], batch.observed[m]) for m, e in self.encoders.items()))
     return x, keys, *self.decoupling(x)
 
+# %% ../../nbs/methods/dmd.ipynb #307da2c0
 def join_spaces(self: DMD, c, s, keys):
     "Lists c, s, keys by modality -> heterogeneous vectors h (B, M, w) and the joint logits (B, ...)."
     pool = POOLS[self.config.pool]
@@ -150,6 +155,7 @@ def join_spaces(self: DMD, c, s, keys):
     joint = [gate(v).sigmoid() for gate, v in zip(self.gates, h)] + [self.gate_c(cs).sigmoid()]
     return torch.stack(h, 1), shape_logits(self.spec, self.out(self.block(torch.cat(joint, -1))))
 
+# %% ../../nbs/methods/dmd.ipynb #f9f6906a
 def predict(self: DMD, batch):
     _, keys, c, s = self.frames(batch)
     return self.join_spaces(c, s, keys)[1]
