@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['POOLS', 'masked_mean', 'last_frame', 'sinusoids', 'TimeDropout', 'Block', 'SequenceEncoder', 'without_repeats',
-           'VectorEncoder', 'reverse_gradient', 'Fusion', 'Head', 'PerModality']
+           'VectorEncoder', 'CrossAttention', 'CrossBlock', 'reverse_gradient', 'Fusion', 'Head', 'PerModality']
 
 # %% ../nbs/07_layers.ipynb #add8167f
 import math
@@ -100,6 +100,31 @@ class VectorEncoder(nn.Module):
         self.net = nn.Sequential(nn.Dropout(input_dropout), nn.Linear(dim, d), nn.GELU(), nn.Dropout(dropout),
                                  nn.Linear(d, d), nn.LayerNorm(d))
     def forward(self, x, length=None, observed=None): return self.net(x.squeeze(1))
+
+# %% ../nbs/07_layers.ipynb #c406fda0
+class CrossAttention(nn.Module):
+    "Queries (B, S, d) ask a memory (B, T, d) with admitted keys (B, T) -> (B, S, d)."
+    def __init__(self, d, heads):
+        super().__init__()
+        if d % heads: raise FsrfError('the width must be a multiple of the number of heads', where=f'd={d}, heads={heads}')
+        self.heads, self.q, self.kv, self.out = heads, nn.Linear(d, d), nn.Linear(d, 2*d), nn.Linear(d, d)
+    def forward(self, x, memory, keys=None):
+        b, s, d = x.shape
+        q = self.q(x).view(b, s, self.heads, -1).transpose(1, 2)
+        k, v = self.kv(memory).view(b, memory.shape[1], 2, self.heads, d//self.heads).permute(2, 0, 3, 1, 4)
+        a = F.scaled_dot_product_attention(q, k, v, attn_mask=None if keys is None else keys[:, None, None])
+        return self.out(a.transpose(1, 2).reshape(b, s, d))
+
+class CrossBlock(nn.Module):
+    "Pre-norm Transformer block whose queries (B, S, d) ask a memory (B, T, d), keys (B, T): residuals on the queries."
+    def __init__(self, d, heads, dropout=0., widen=2):
+        super().__init__()
+        self.norm, self.norm_memory, self.norm_ff = (nn.LayerNorm(d) for _ in range(3))
+        self.attention, self.drop = CrossAttention(d, heads), TimeDropout(dropout)
+        self.ff = nn.Sequential(nn.Linear(d, widen*d), nn.GELU(), TimeDropout(dropout), nn.Linear(widen*d, d))
+    def forward(self, x, memory, keys=None):
+        x = x + self.drop(self.attention(self.norm(x), self.norm_memory(memory), keys))
+        return x + self.drop(self.ff(self.norm_ff(x)))
 
 # %% ../nbs/07_layers.ipynb #982a9ae7
 class _Reverse(torch.autograd.Function):
