@@ -21,6 +21,8 @@ SEED = 1000          # reported runs use 0, 1, 2, ...
 SHARED = dict(lr=(5e-4, 1e-3, 2e-3), regularisation=((.3, .2), (.5, .4)))      # regularisation: dropout, input_dropout
 FSRF = dict(dhf=(.3, 1., 3.), das=(.3, 1., 3.), factor_task=(.2, .5, 1.))
 SPACES = dict(fsrf=FSRF, fsrf_recover=FSRF, corrkd=dict(margin=(1., 1.2, 1.4), scd=(.1, .3, 1.), cpd=(.1, .3, 1.), rcd=(.1, .3, 1.)),
+              lnln=dict(completeness=(.3, .9), adversary=(.03, .1, .3), reconstruction=(.03, .1, .3)),
+              tfr_net=dict(rec=(.1, .3, 1.), attention=(1, 2)), prlf=dict(fisher=(0., .5, 1.), unimodal=(.1, .3, 1.), align=(.03, .1, .3), steps=(1, 2)),
               plain_mrm=dict(frame_drop=(.3, .5, .7)), complete={})
 # steps per epoch differ by a factor of twenty between the sets; the same for all methods
 BATCH = {'ict-mmmo-120': 16, 'mosi-lat': 128, 'mosi-lat-binary': 128, 'mosi-lat-glove': 128, 'meld-3class-glove': 128, 'meld-negpos-glove': 128}
