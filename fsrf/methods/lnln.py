@@ -29,6 +29,7 @@ class TokenEncoder(SequenceEncoder):
         for block in self.blocks: h = block(h, keys)
         return self.norm(h[:, :k] + self.pool(h[:, k:], mask)[:, None])
 
+# %% ../../nbs/methods/lnln.ipynb #15c3bb81
 class VectorTokens(nn.Module):
     "(B, 1, dim) vectors -> tokens (B, K, d)."
     def __init__(self, dim, d, k, **kw):
@@ -49,6 +50,7 @@ class Completeness(nn.Module):
         h = self.block(torch.cat([self.token.expand(len(tokens), -1, -1), tokens], 1))
         return self.score(h[:, 0]).squeeze(-1).sigmoid()
 
+# %% ../../nbs/methods/lnln.ipynb #6c686b35
 def share(batch, name):
     "Share of the valid frames of modality `name` that are observed: float (B,); the target of `Completeness`."
     return batch.observed[name].sum(1) / batch.length[name].clamp(min=1)
@@ -65,6 +67,7 @@ class Proxy(nn.Module):
         for block in self.blocks: h = block(h)
         return self.norm(h[:, :len(self.tokens)])
 
+# %% ../../nbs/methods/lnln.ipynb #30884479
 def told_apart(judge, mixed, complete, here):
     "The discriminator's loss: `judge` on mixed and complete tokens (B, K, d); `here` (B,): the complete ones that exist."
     real = F.softplus(-judge(complete)).mean((1, 2))
@@ -98,6 +101,7 @@ class LNLNConfig(BackboneConfig):
     adversary: float = setting(.1, low=0, help='beta; .8 in the published code')
     reconstruction: float = setting(.1, low=0, help='gamma')
 
+# %% ../../nbs/methods/lnln.ipynb #ec6ef37d
 def dominant_index(name, names):
     "Where the dominant modality stands among `names`."
     if not name: return names.index('language') if 'language' in names else 0

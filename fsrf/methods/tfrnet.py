@@ -31,6 +31,7 @@ class Frames(nn.Module):
         for block in self.own: h = block(h, keys)
         return p, h, keys, length
 
+# %% ../../nbs/methods/tfrnet.ipynb #4b4b133b
 class Between(nn.Module):
     "One modality asks the others: own frames (B, T, d) and a list of (frames, keys) -> one (B, T, d) for each."
     def __init__(self, others, c):
@@ -52,6 +53,7 @@ class Generator(nn.Module):
         self.narrow, self.block, self.out = nn.Linear(width_in, c.width), Block(c.width, c.heads, c.attention_dropout), nn.Linear(c.width, dim)
     def forward(self, h, keys): return self.out(self.block(self.narrow(h), keys))
 
+# %% ../../nbs/methods/tfrnet.ipynb #2c51dc04
 def missing_error(rebuilt, x, missing):
     "Mean SmoothL1 over the frames `missing` (B, T) of features (B, T, dim); 0 if none is."
     gap = F.smooth_l1_loss(rebuilt, x, reduction='none').mean(-1)
@@ -64,6 +66,7 @@ def turned(h, length):
     at = torch.where(frame < length[:, None], length[:, None]-1-frame, frame)
     return h.gather(1, at[..., None].expand_as(h))
 
+# %% ../../nbs/methods/tfrnet.ipynb #7047ca67
 class Gate(nn.Module):
     "(B, T, width_in), lengths (B,) -> (B, d)."
     def __init__(self, width_in, d, dropout):
@@ -84,6 +87,7 @@ class TFRNetConfig(BackboneConfig):
     attention: int = setting(1, low=1, help='blocks for each pair of modalities')
     rec: float = setting(.3, low=0, help='lambda: weight of the reconstruction of missing frames')
 
+# %% ../../nbs/methods/tfrnet.ipynb #f204ca8b
 @register('tfr_net')
 class TFRNet(BackboneMethod):
     "Attention within and between modalities rebuilds the missing frames' features; gated fusion (after the code)."
@@ -105,11 +109,12 @@ class TFRNet(BackboneMethod):
         return self.fusion(torch.cat([self.gates[m](h[m], z[m][3]) for m in h], -1))
     def decide(self, z, present): return self.logits(self.represent(z, present))
 
-# %% ../../nbs/methods/tfrnet.ipynb #f204ca8b
+# %% ../../nbs/methods/tfrnet.ipynb #96974199
 def rebuild(self: TFRNet, h, z):
     "{modality: rebuilt features (B, T, dim)}."
     return {m: g(h[m], z[m][2]) for m, g in self.generators.items()}
 
+# %% ../../nbs/methods/tfrnet.ipynb #f371bc8e
 def loss(self: TFRNet, batch, generator):
     "Task and reconstruction of the missing frames on one MRM view."
     c, view = self.config, mrm(batch, MRMLaw(p_frames=self.config.frame_drop), generator)
