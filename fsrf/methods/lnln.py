@@ -112,7 +112,7 @@ def dominant_index(name, names):
 # %% ../../nbs/methods/lnln.ipynb #3aba8f1d
 @register('lnln')
 class LNLN(BackboneMethod):
-    "Language-dominated: a proxy from the other modalities fills in as far as language is incomplete (after the code)."
+    "Language-dominated: a proxy from the other modalities fills in for missing language (after the abstract and the authors' code)."
     config_class = LNLNConfig
     def __init__(self, config, spec):
         super().__init__(config, spec)

@@ -90,7 +90,7 @@ class TFRNetConfig(BackboneConfig):
 # %% ../../nbs/methods/tfrnet.ipynb #f204ca8b
 @register('tfr_net')
 class TFRNet(BackboneMethod):
-    "Attention within and between modalities rebuilds the missing frames' features; gated fusion (after the code)."
+    "Attention within and between modalities rebuilds the missing frames' features; gated fusion (after the authors' code; paper not read)."
     config_class = TFRNetConfig
     def __init__(self, config, spec):
         super().__init__(config, spec)
