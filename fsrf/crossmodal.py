@@ -33,13 +33,13 @@ class FrameEncoder(nn.Module):
 
 # %% ../nbs/07a_crossmodal.ipynb #0a2ce391
 class CrossLayer(nn.TransformerEncoderLayer):
-    "Target (B, T, d), source (B, S, d) and its admitted keys (B, S) -> (B, T, d)."
+    "Target (B, T, d), source (B, S, d) and its admitted keys (B, S), default all -> (B, T, d)."
     def __init__(self, d, heads, dropout=0., widen=2):
         if d % heads: raise FsrfError('the width must be a multiple of the number of heads', where=f'd={d}, heads={heads}')
         super().__init__(d, heads, widen*d, dropout, F.gelu, batch_first=True, norm_first=True)
-    def forward(self, x, source, keys):
+    def forward(self, x, source, keys=None):
         s = self.norm1(source)
-        a = self.self_attn(self.norm1(x), s, s, key_padding_mask=~keys, need_weights=False)[0]
+        a = self.self_attn(self.norm1(x), s, s, key_padding_mask=None if keys is None else ~keys, need_weights=False)[0]
         x = x + self.dropout1(a)
         return x + self.dropout2(self.linear2(self.dropout(self.activation(self.linear1(self.norm2(x))))))
 
