@@ -93,6 +93,9 @@ class PRLF(BackboneMethod):
         self.steps = nn.ModuleList(Interact(m, d, config.dropout) for _ in range(config.steps))
         nn.init.zeros_(self.heads.weight)                # nothing learned: no Fisher information, and confidence alone decides
         self.register_buffer('mean_fisher', torch.zeros(m))
+    def encode(self, batch):
+        "Normalised, since Fisher information about an encoding depends on its scale."
+        return {m: F.layer_norm(z, z.shape[-1:]) for m, z in super().encode(batch).items()}
     def unimodal(self, z):
         "Each modality's own outputs (B, M, n) from encodings (B, M, d)."
         out = self.heads(z)
