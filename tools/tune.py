@@ -21,6 +21,9 @@ SEED = 1000          # reported runs use 0, 1, 2, ...
 SHARED = dict(lr=(5e-4, 1e-3, 2e-3), regularisation=((.3, .2), (.5, .4)))      # regularisation: dropout, input_dropout
 FSRF = dict(dhf=(.3, 1., 3.), das=(.3, 1., 3.), factor_task=(.2, .5, 1.))
 SPACES = dict(fsrf=FSRF, fsrf_recover=FSRF, corrkd=dict(margin=(1., 1.2, 1.4), scd=(.1, .3, 1.), cpd=(.1, .3, 1.), rcd=(.1, .3, 1.)),
+              hrlf=dict(frf=(.01, .1, 1.), hmi=(.01, .1, 1.), hal=(.003, .01, .1), kl=(.3, 1.)),
+              umdf=dict(log=(.1, .3, 1.), feat=(.03, .1, .3), tau=(1., 2., 4.)),
+              casd=dict(con=(.3, 1., 3.), log=(.1, .3, 1.), prior=(.01, .03, .1)),
               plain_mrm=dict(frame_drop=(.3, .5, .7)), complete={})
 # steps per epoch differ by a factor of twenty between the sets; the same for all methods
 BATCH = {'ict-mmmo-120': 16, 'mosi-lat': 128, 'mosi-lat-binary': 128, 'mosi-lat-glove': 128, 'meld-3class-glove': 128, 'meld-negpos-glove': 128}
