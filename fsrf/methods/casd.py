@@ -8,7 +8,6 @@ __all__ = ['t_nll', 't_sample', 'confidence', 'mixture', 'uncertainty', 'CASDCon
 # %% ../../nbs/methods/casd.ipynb #9c03aa83
 import dataclasses, math
 import torch, torch.nn.functional as F
-from torch import nn
 from ..core import setting
 from ..distillation import logit_kl
 from ..layers import PerModality
