@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['POOLS', 'masked_mean', 'last_frame', 'sinusoids', 'TimeDropout', 'Block', 'SequenceEncoder', 'without_repeats',
-           'VectorEncoder', 'reverse_gradient', 'Fusion', 'Head', 'PerModality']
+           'VectorEncoder', 'reverse_gradient', 'Fusion', 'Head', 'PerModality', 'PairScore', 'js_information']
 
 # %% ../nbs/07_layers.ipynb #add8167f
 import math
@@ -138,3 +138,17 @@ class PerModality(nn.Module):
         self.weight = nn.Parameter(torch.empty(m, d_in, d_out).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(m, 1, d_out).uniform_(-bound, bound))
     def forward(self, x): return torch.baddbmm(self.bias, x.transpose(0, 1), self.weight).transpose(0, 1)
+
+# %% ../nbs/07_layers.ipynb #4d36fbe7
+class PairScore(nn.Module):
+    "T(u, v): scores of all pairs of u (B, k) and v (B, k) -> (B, B)."
+    def __init__(self, k, width=16):
+        super().__init__()
+        self.u, self.v = (nn.Sequential(nn.Linear(k, width), nn.GELU(), nn.Linear(width, width)) for _ in range(2))
+    def forward(self, u, v): return self.u(u) @ self.v(v).T / 4
+
+def js_information(scores):
+    "Jensen-Shannon estimate of mutual information from pair scores (B, B), whose diagonal holds the joint pairs."
+    same = torch.eye(len(scores), dtype=torch.bool, device=scores.device)
+    product = F.softplus(scores).masked_fill(same, 0).sum() / max(len(scores)*(len(scores)-1), 1)
+    return -F.softplus(-scores.diagonal()).mean() - product
