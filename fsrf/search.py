@@ -109,9 +109,10 @@ def _run_trials(open_trials, submit, progress):
         if progress: progress(rows)
 
 # %% ../nbs/14c_search.ipynb #712f4527
-def search(methods, datasets, journal, *, trials=6, drawn=None, folds=(0, 1, 2), submit=_at_once, plugin='', progress=None):
+def search(methods, datasets, journal, *, trials=6, drawn=None, folds=(0, 1, 2), train=None, submit=_at_once, plugin='', progress=None):
     """`trials` trials for every method on every data set, without those that `journal` holds; returns `trials_table`.
-    `submit(function, *arguments) -> Future` runs them elsewhere; `progress(rows)` is called after each."""
+    `train`: fields of TrainConfig for all trials; `submit(function, *arguments) -> Future` runs them elsewhere; `progress(rows)` is
+    called after each."""
     load_all(plugin)
     drawn, studies = trials if drawn is None else drawn, {(m, d): _study(journal, m, d) for d in datasets for m in methods}
     for numbers in [range(min(drawn, trials)), *([t] for t in range(drawn, trials))]:      # TPE needs what came before
@@ -120,7 +121,7 @@ def search(methods, datasets, journal, *, trials=6, drawn=None, folds=(0, 1, 2),
             fixed = frame(m, load_dataset(d))
             for t in sorted(set(numbers) - set(_finished(study))):
                 asked, params = _ask(study, m, d, t, drawn)
-                setting = settings(fixed, params)
+                setting = settings(fixed | dict(train=fixed['train'] | (train or {})), params)
                 asked.set_user_attr('settings', canonical_json(setting))
                 todo.append((study, asked, (m, d, setting, tuple(folds), plugin)))
         _run_trials(todo, submit, progress)

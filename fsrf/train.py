@@ -125,8 +125,8 @@ def _loop(method, train, valid, *, config, length, seed, run_dir, device, progre
         while len(history) < (length or config.epochs) and (length or not _stopped(history, config.patience)):
             start, epoch = time.perf_counter(), len(history)
             means = train_epoch(method, train, optimizer, config, seed=seed, epoch=epoch, device=device)
-            score = validate(method, sweep) if sweep else epoch     # without validation the last epoch is the best
-            history.append(dict(epoch=epoch, **means, valid=score, seconds=time.perf_counter()-start))
+            score = dict(valid=validate(method, sweep)) if sweep else {}
+            history.append(dict(epoch=epoch, **means, **score, seconds=time.perf_counter()-start))
             if _best(history) == epoch: best = {k: v.detach().cpu().clone() for k, v in method.state_dict().items()}
             if state: write_atomic(state, to_safetensors(_pack(method, best, optimizer),
                                                          dict(key=key, history=json.dumps(history))))
@@ -134,5 +134,5 @@ def _loop(method, train, valid, *, config, length, seed, run_dir, device, progre
     method.load_state_dict(best)
     return history
 
-def _best(history): return max(range(len(history)), key=lambda i: history[i]['valid'])   # the first of equals
+def _best(history): return max(range(len(history)), key=lambda i: history[i].get('valid', i))   # the first of equals; without scores the last
 def _stopped(history, patience): return bool(history) and len(history)-1 - _best(history) >= patience
