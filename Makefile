@@ -48,9 +48,9 @@ bench: $(READY)  ## what FSRF costs beside plain-MRM: ratios, in runs/bench.json
 	$(BIN)/python tools/bench.py $(ARGS)
 
 # The three below made what stands under data/ and figures/. The first two need the development sets (FSRF_DATA).
-TUNED ?= meld-negpos-minilm,meld-3class-minilm,ict-mmmo-120
-tune: $(READY)  ## the search on validation, the same budget for every method: data/tuning/
-	$(BIN)/python tools/tune.py --dataset $(TUNED) $(ARGS)
+tune: $(READY)  ## the search on validation, the same budget for every method: data/results/tuned.json
+	mkdir -p runs/tune
+	$(BIN)/papermill --no-progress-bar nbs/paper/tune.ipynb runs/tune/tune.ipynb -f tools/tune.yaml $(ARGS)
 
 results: $(READY)  ## the committed rows, from nothing: data/results/
 	$(BIN)/python tools/results.py $(ARGS)

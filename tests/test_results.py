@@ -7,7 +7,7 @@ from fsrf import report
 from fsrf.core import find_root
 
 ROOT = find_root()
-FILES = sorted((ROOT / "data" / "results").glob("*.csv*"))
+FILES = sorted((ROOT / "data" / "results").glob("*.csv.gz"))
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +44,8 @@ def test_figures_are_there_and_name_their_notebook(name):
 
 
 def test_tuned_settings_are_the_best_trials_of_equal_budgets():
-    trials = pd.read_csv(ROOT / "data" / "tuning" / "trials.csv")
-    tuned = json.loads((ROOT / "data" / "tuning" / "tuned.json").read_text())
+    trials = pd.read_csv(ROOT / "data" / "results" / "trials.csv")
+    tuned = json.loads((ROOT / "data" / "results" / "tuned.json").read_text())
     assert (trials.groupby(["dataset", "method"]).trial.nunique().groupby("dataset").nunique() == 1).all()
     for (dataset, method), t in trials.groupby(["dataset", "method"]):
         best = t.groupby("trial").valid.mean().idxmax()

@@ -26,7 +26,7 @@ def main():
     p.add_argument('--out', default='runs/results')
     a = p.parse_args()
     root, bad = find_root(), []
-    tuned = read_json(root/'data'/'tuning'/'tuned.json')
+    tuned = read_json(root/'data'/'results'/'tuned.json')
     run.load_all()
     with run.LocalPool(a.workers) as pool:
         for name in a.sets.split(','):
