@@ -531,7 +531,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'fsrf.methods.prlf.Interact.forward': ('methods/prlf.html#interact.forward', 'fsrf/methods/prlf.py'),
                                    'fsrf.methods.prlf.PRLF': ('methods/prlf.html#prlf', 'fsrf/methods/prlf.py'),
                                    'fsrf.methods.prlf.PRLF.__init__': ('methods/prlf.html#prlf.__init__', 'fsrf/methods/prlf.py'),
-                                   'fsrf.methods.prlf.PRLF.encode': ('methods/prlf.html#prlf.encode', 'fsrf/methods/prlf.py'),
                                    'fsrf.methods.prlf.PRLF.interact': ('methods/prlf.html#prlf.interact', 'fsrf/methods/prlf.py'),
                                    'fsrf.methods.prlf.PRLF.judge': ('methods/prlf.html#prlf.judge', 'fsrf/methods/prlf.py'),
                                    'fsrf.methods.prlf.PRLF.represent': ('methods/prlf.html#prlf.represent', 'fsrf/methods/prlf.py'),

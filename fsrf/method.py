@@ -125,7 +125,7 @@ class BackboneConfig(Config):
 # %% ../nbs/10_method.ipynb #82045f59
 class BackboneMethod(Method):
     "Encoders, fusion and head; trained on its input as it comes. Subclasses change `loss`, `represent`, `fusion_width`."
-    config_class = BackboneConfig
+    config_class, normalised = BackboneConfig, False     # normalised: for losses that depend on how large encodings are
     def __init__(self, config, spec):
         super().__init__(config, spec)
         c, m = config, len(spec.modalities)
@@ -140,7 +140,8 @@ class BackboneMethod(Method):
     def fusion_width(self, m, d): return m*d
     def encode(self, batch):
         "Batch -> {modality: z (B, d)}: each from its own input alone."
-        return {m: e(batch.x[m], batch.length[m], batch.observed[m]) for m, e in self.encoders.items()}
+        z = {m: e(batch.x[m], batch.length[m], batch.observed[m]) for m, e in self.encoders.items()}
+        return {m: F.layer_norm(v, v.shape[-1:]) for m, v in z.items()} if self.normalised else z
     def represent(self, z, present): return self.fusion(z.flatten(1))
     def logits(self, h): return shape_logits(self.spec, self.head(h))
     def decide(self, z, present):

@@ -85,7 +85,7 @@ class HRLFConfig(BackboneConfig):
 
 class HRLFNet(BackboneMethod):
     "Encoders, factorization, bottleneck and head; trained on its input as it comes, with FRF: the teacher."
-    config_class = HRLFConfig
+    config_class, normalised = HRLFConfig, True
     space = dict(frf=(.01, .1, 1.), hmi=(.01, .1, 1.), hal=(.003, .01, .1), kl=(.3, 1.))
     def __init__(self, config, spec):
         super().__init__(config, spec)

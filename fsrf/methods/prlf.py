@@ -84,7 +84,7 @@ class PRLFConfig(BackboneConfig):
 @register('prlf')
 class PRLF(BackboneMethod):
     "The most reliable modality leads, the others are aligned to it step by step (after the abstract)."
-    config_class = PRLFConfig
+    config_class, normalised = PRLFConfig, True          # Fisher information about an encoding depends on its scale
     space = dict(fisher=(0., .5, 1.), unimodal=(.1, .3, 1.), align=(.03, .1, .3), steps=(1, 2))
     def __init__(self, config, spec):
         super().__init__(config, spec)
@@ -93,9 +93,6 @@ class PRLF(BackboneMethod):
         self.steps = nn.ModuleList(Interact(m, d, config.dropout) for _ in range(config.steps))
         nn.init.zeros_(self.heads.weight)                # nothing learned: no Fisher information, and confidence alone decides
         self.register_buffer('mean_fisher', torch.zeros(m))
-    def encode(self, batch):
-        "Normalised, since Fisher information about an encoding depends on its scale."
-        return {m: F.layer_norm(z, z.shape[-1:]) for m, z in super().encode(batch).items()}
     def unimodal(self, z):
         "Each modality's own outputs (B, M, n) from encodings (B, M, d)."
         out = self.heads(z)
