@@ -24,7 +24,7 @@ class KernelHost(WorkerPlugin):
         if kernels.FORKS: kernels.fork_server().start()
     def teardown(self, worker): kernels.fork_server().stop()
 
-# %% ../nbs/13b_cluster.ipynb #98185a8f
+# %% ../nbs/13b_cluster.ipynb #816ef9c9
 THREADS = ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS')
 
 def devices():
@@ -36,7 +36,8 @@ def devices():
 
 def worker_environments(workers=None, *, gpus=(), threads=1, most=None):
     "One environment per worker: `workers` of them (default: a core or GPU each, at most `most`), the GPUs dealt out in turn."
-    count = workers or min(len(gpus) or CPU_COUNT, most or CPU_COUNT)
+    count = workers or len(gpus) or CPU_COUNT
+    count = min(count, most or count)
     return [dict.fromkeys(THREADS, str(threads)) | ({'CUDA_VISIBLE_DEVICES': gpus[i % len(gpus)]} if gpus else {}) for i in range(count)]
 
 # %% ../nbs/13b_cluster.ipynb #02a80362

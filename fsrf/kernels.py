@@ -7,8 +7,8 @@ __all__ = ['IMPORTS', 'BACKEND', 'FORKS', 'die_with_parent', 'serve', 'ForkServe
            'project_root', 'check_parameters', 'run_notebook', 'Limits', 'parse_memory', 'Stopped', 'used_memory',
            'Watch', 'run_bounded']
 
-# %% ../nbs/13a_kernels.ipynb #ea394276
-import contextlib, ctypes, dataclasses, importlib, json, os, re, select, signal, socket, subprocess, sys, threading, time, warnings
+# %% ../nbs/13a_kernels.ipynb #0cdd838a
+import contextlib, ctypes, dataclasses, importlib, json, logging, os, re, select, signal, socket, subprocess, sys, threading, time, warnings
 from functools import lru_cache
 from pathlib import Path
 import fsrf
@@ -39,11 +39,13 @@ def _become_kernel(request, parent):
     try: IPKernelApp.launch_instance(argv=request['argv'])
     finally: os._exit(0)
 
-# %% ../nbs/13a_kernels.ipynb #f6497014
+# %% ../nbs/13a_kernels.ipynb #681a2288
 def serve(connection, imports=IMPORTS):
     "The fork server: import, then fork a kernel per request, until the other end of `connection` closes."
-    for name in imports:
-        with contextlib.suppress(ImportError): importlib.import_module(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')                                 # nobody reads them here
+        for name in imports:
+            with contextlib.suppress(ImportError): importlib.import_module(name)
     if run := sys.modules.get('fsrf.run'): run.load_all()               # methods and data sets
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)                       # ended kernels leave no zombies
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -149,7 +151,7 @@ def check_parameters(template, names):
     if unknown := sorted(set(names) - set(known)):
         raise FsrfError('unknown parameter of a template', where=Path(template).name, found=', '.join(unknown), expected=', '.join(known))
 
-# %% ../nbs/13a_kernels.ipynb #01ee7c6c
+# %% ../nbs/13a_kernels.ipynb #06c819e5
 def run_notebook(template, output, parameters, **manager):
     "Execute `template` with `parameters` in a kernel of its own and write it to `output`, also when it fails. `manager`: see `manager_class`."
     import papermill
@@ -158,6 +160,7 @@ def run_notebook(template, output, parameters, **manager):
     project_root()                                                      # the kernel finds the project as we do
     # papermill fills {braces} in paths; ours are meant as they are
     paths = [str(p).replace('{', '{{').replace('}', '}}') for p in (template, output)]
+    logging.getLogger('papermill').setLevel(logging.CRITICAL)           # what goes wrong is told by exceptions
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         return papermill.execute_notebook(*paths, parameters=parameters, kernel_name='python3', progress_bar=False, shutdown_kernel='immediate',
