@@ -116,12 +116,16 @@ def _shown(path):
     path = Path(path).resolve()
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
-# %% ../nbs/15_cli.ipynb #c5685d23
+# %% ../nbs/15_cli.ipynb #73fe912a
 def print_plan(args, grid):
     "What would run, each with its estimate, and the script of a batch system's jobs."
     from fsrf import run
     from fsrf.progress import clock
-    specs, ids = run.plan(args.dataset, args.methods, args.seeds, args.out, **grid)
+    script = ''
+    if args.cluster and '://' not in args.cluster:
+        from fsrf.cluster import job_script
+        script = f'\n{job_script(args.cluster)}'
+    specs, ids = run.plan(args.dataset, args.methods, args.seeds, **grid)
     done, past, total = set() if args.force else run.done_ids(specs, ids, args.out), run.past_seconds(args.out), 0.
     for s, i in zip(specs, ids):
         seconds = None if i in done else run.estimate(s, past)
@@ -129,9 +133,7 @@ def print_plan(args, grid):
         print(f'{i:<60} ' + ('done' if i in done else f'about {clock(seconds)}' if seconds is not None else 'no finished run to judge by'))
     workers = args.workers or 1
     print(f'\n{len(specs)} runs, {len(specs) - len(done)} to make' + (f', about {clock(total/workers)} on {workers} worker(s)' if total else ''))
-    if args.cluster and '://' not in args.cluster:
-        from fsrf.cluster import job_script
-        print(f'\n{job_script(args.cluster)}')
+    print(script, end='')
     return 0
 
 # %% ../nbs/15_cli.ipynb #12a75545

@@ -83,7 +83,7 @@ def job_script(path):
     "The script that each job of a cluster file would run."
     with batch_cluster(read_cluster(path)) as cluster: return cluster.job_script()
 
-# %% ../nbs/13b_cluster.ipynb #a703eded
+# %% ../nbs/13b_cluster.ipynb #ac5d9311
 class Executor:
     """Runs functions on a cluster: `cluster` is None (this machine), a scheduler's address, or a YAML file of a batch system.
     `workers`, `most`: see `worker_environments`; `env`: more variables for the workers of this machine."""
@@ -100,12 +100,10 @@ class Executor:
                 self.cluster.scale(jobs=workers or told['jobs'])
             self.client = Client(self.cluster or str(cluster), timeout='20s')
             self.client.register_plugin(KernelHost())
-        except (OSError, TimeoutError, ValueError) as e:
+        except (OSError, TimeoutError, ValueError, RuntimeError) as e:
             self.close(kill=True)
             if isinstance(e, FsrfError): raise
             raise FsrfError('cannot reach the cluster', where=cluster, found=e, do='start one: dask scheduler, dask worker') from e
-    @property
-    def workers(self): return len(self.client.scheduler_info(n_workers=-1)['workers'])
     def submit(self, function, *args, retries=0):
         "A `concurrent.futures.Future` of `function(*args)`; an exception is tried again `retries` times."
         return self.client.get_executor(pure=False, retries=retries).submit(function, *args)

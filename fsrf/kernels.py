@@ -26,7 +26,7 @@ def die_with_parent(parent):
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent: os._exit(1)
 
-# %% ../nbs/13a_kernels.ipynb #27c5b31f
+# %% ../nbs/13a_kernels.ipynb #5d410d79
 def _become_kernel(request, parent):
     "In the forked child: a session, environment and folder of its own; then an IPython kernel until it is told to stop."
     os.setsid(); die_with_parent(parent)
@@ -34,12 +34,12 @@ def _become_kernel(request, parent):
     os.environ.clear(); os.environ.update(request['env'])
     os.chdir(request['cwd'])
     if numpy := sys.modules.get('numpy'): numpy.random.seed()           # its global state is not one that all runs start from
-    sys.argv = ['ipykernel_launcher', *request['argv']]
+    sys.argv = ['ipykernel_launcher', *request['argv'], f'--IPKernelApp.parent_handle={parent}']     # else it prints how to stop it by hand
     from ipykernel.kernelapp import IPKernelApp
-    try: IPKernelApp.launch_instance(argv=request['argv'])
+    try: IPKernelApp.launch_instance(argv=sys.argv[1:])
     finally: os._exit(0)
 
-# %% ../nbs/13a_kernels.ipynb #681a2288
+# %% ../nbs/13a_kernels.ipynb #5530a1ec
 def serve(connection, imports=IMPORTS):
     "The fork server: import, then fork a kernel per request, until the other end of `connection` closes."
     with warnings.catch_warnings():
@@ -52,7 +52,7 @@ def serve(connection, imports=IMPORTS):
     me = os.getpid()
     while True:
         data, fds, *_ = socket.recv_fds(connection, 1 << 20, 8)
-        if not data: return
+        if not data: os._exit(0)
         if not (pid := os.fork()):
             connection.close()
             _become_kernel(json.loads(data), me)
@@ -60,7 +60,7 @@ def serve(connection, imports=IMPORTS):
         socket.send_fds(connection, [str(pid).encode()], [handle])
         for fd in (handle, *fds): os.close(fd)
 
-# %% ../nbs/13a_kernels.ipynb #3345fd1a
+# %% ../nbs/13a_kernels.ipynb #8ce4dd83
 def _sources():
     "What the library's files look like now: changes when one of them does."
     here = Path(fsrf.__file__).resolve().parent
@@ -68,13 +68,17 @@ def _sources():
 
 class ForkServer:
     "The process that forks kernels, seen from its worker. `start` it early: it imports while the worker does other things."
-    def __init__(self): self.lock, self.process = threading.Lock(), None
+    def __init__(self): self.lock, self.process, self.old = threading.RLock(), None, []
     def start(self):
-        "Start it unless it is there and up to date."
-        now = _sources()
-        if self.process and self.process.poll() is None and self.now == now: return self
-        if self.process: self.stop()
-        self.now, (self.socket, theirs) = now, socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        "Start it unless it is there and up to date; kernels of an outdated one live on to their end."
+        with self.lock:
+            now = _sources()
+            if self.process and self.process.poll() is None and self.now == now: return self
+            if self.process: self.old.append((self.socket, self.process))
+            self.now = now
+            return self._start()
+    def _start(self):
+        self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         code = f'import socket; from fsrf.kernels import serve; serve(socket.socket(fileno={theirs.fileno()}))'
         self.process = subprocess.Popen([sys.executable, '-c', code], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
                                         start_new_session=True, env={'MPLBACKEND': BACKEND, **os.environ})
@@ -92,7 +96,8 @@ class ForkServer:
         return Child(int(data), handles[0])
     def stop(self):
         "End it, and with it every kernel that it has forked."
-        if self.process: self.socket.close(); self.process.kill(); self.process.wait(); self.process = None
+        for end, process in (*self.old, *([(self.socket, self.process)] if self.process else [])): end.close(); process.kill(); process.wait()
+        self.process, self.old = None, []
 
 # %% ../nbs/13a_kernels.ipynb #75d20df3
 class Child:

@@ -9,16 +9,16 @@ __all__ = ['AFTER', 'RunSpec', 'template_path', 'template_hash', 'code_hash', 'r
            'done_ids', 'working', 'run_all', 'make_folder', 'plan', 'past_seconds', 'estimate', 'reproduce', 'status',
            'newest_of_each', 'save_rows', 'collect']
 
-# %% ../nbs/14_run.ipynb #ce1187c6
+# %% ../nbs/14_run.ipynb #608c438a
 import concurrent.futures as cf
 import contextlib, dataclasses, fcntl, io, itertools, json, os, re, shutil, tempfile, time
 from functools import lru_cache
 from pathlib import Path
 import fsrf
 from . import data
-from .core import FsrfError, canonical_json, hash_file, hash_json, pick_device, read_json, seeded, write_atomic, write_json
+from .core import FsrfError, canonical_json, hash_file, hash_json, pick_device, read_json, seeded, write_atomic
 from .evaluate import EvalConfig
-from .kernels import Limits, Stopped, check_parameters, project_root, run_bounded, run_notebook
+from .kernels import Stopped, check_parameters, project_root, run_bounded, run_notebook  # noqa: F401
 from .method import METHODS, build, load_methods, load_plugin, method_config
 from .outputs import MARKER, Store, is_url, scratch
 from .progress import FILE, Beat, Display, running, stated
@@ -346,18 +346,19 @@ def run_all(specs, ids, out, *, submit, limits=None, force=False, retries=0, fai
         for f in waiting: f.cancel(); s, i = futures[f]; done[i] = Outcome(s, i, 'not run', f'{out}/{i}')
     return [done[i] for i in ids]
 
-# %% ../nbs/14_run.ipynb #d2cc8ebe
+# %% ../nbs/14_run.ipynb #85ffc1c0
 def make_folder(out):
     "Make the output folder, or say why it cannot be written to."
     try:
         if is_url(out): Store(out).write('', '.writable'); return Store(out).remove('.writable')
         Path(out).mkdir(parents=True, exist_ok=True)
         write_atomic(Path(out)/'.writable', '').unlink()
-    except FsrfError: raise
-    except Exception as e: raise FsrfError('cannot write to the output folder', where=out, found=e) from e
+    except Exception as e:
+        if isinstance(e, FsrfError): raise
+        raise FsrfError('cannot write to the output folder', where=out, found=e) from e
 
-# %% ../nbs/14_run.ipynb #3b4144e3
-def plan(datasets, methods, seeds, out='runs', **grid_settings):
+# %% ../nbs/14_run.ipynb #0c5f6068
+def plan(datasets, methods, seeds, **grid_settings):
     "The grid, checked, with the runs' ids: ([RunSpec], [id])."
     specs, template = grid(datasets, methods, seeds, **grid_settings), template_path()
     check_parameters(template, [*specs[0].parameters(), 'out_dir'])

@@ -5,7 +5,6 @@ import concurrent.futures as cf
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -89,7 +88,7 @@ def same_rows(a, b):
     pd.testing.assert_frame_equal(rows_of(a), rows_of(b), check_exact=True)
 
 
-def wait_for(condition, seconds=120):
+def wait_for(condition, seconds=240):
     end = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < end, "waited in vain"

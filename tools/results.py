@@ -7,6 +7,7 @@ Writes data/results/<data set>.csv.gz, a file of rows per data set. `make figure
 import argparse, gzip, io, sys
 from fsrf.core import find_root, read_json, write_atomic
 from fsrf import run
+from fsrf.cluster import Executor
 
 SETS = ('meld-negpos-minilm', 'meld-3class-minilm', 'ict-mmmo-120', 'synthetic-quick', 'mosi-lat', 'meld-negpos-glove', 'meld-3class-glove')
 TWO_VIEWS = ('fsrf', 'fsrf_recover')
@@ -29,13 +30,13 @@ def packed(rows):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('--sets', default=','.join(SETS)); p.add_argument('--seeds', type=int, default=5); p.add_argument('--workers', type=int, default=2)
+    p.add_argument('--sets', default=','.join(SETS)); p.add_argument('--seeds', type=int, default=5); p.add_argument('--workers', type=int); p.add_argument('--cluster')
     p.add_argument('--out', default='runs/results')
     a = p.parse_args()
     root, bad = find_root(), []
     tuned = read_json(root/'data'/'tuning'/'tuned.json')
     run.load_all()
-    with run.LocalPool(a.workers) as pool:
+    with Executor(a.cluster, workers=a.workers, device='auto') as pool:
         for name in a.sets.split(','):
             made, seeds, repeats = [], list(range(a.seeds)), run.n_repeats(run.dataset(name))
             chosen = {name: tuned.get(LIKE.get(name, name), {})}

@@ -1,21 +1,22 @@
 """The same search budget for every method, on validation only.
 
-    python tools/tune.py --dataset NAME[,NAME] [--methods ...] [--trials 6] [--workers 2]
+    python tools/tune.py --dataset NAME[,NAME] [--methods ...] [--trials 6] [--workers 2] [--cluster FILE|ADDRESS]
 
 Trial 0 of a method is its defaults; the others are drawn from SHARED and from the method's own SPACES. A trial trains on the
 folds (or the published split) with a seed that no reported run uses, and its value is the validation score of the chosen epochs;
 test parts are never built. Writes data/tuning/trials.csv (every trial) and data/tuning/tuned.json (the best settings per
 data set, which `fsrf reproduce --tuned data/tuning/tuned.json` takes). A second call does only what is missing.
 """
-import argparse, concurrent.futures as cf, itertools, json, multiprocessing, os
-for v in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS'): os.environ[v] = '1'
+import argparse, concurrent.futures as cf, itertools, json
 import numpy as np, pandas as pd
+from fsrf.cluster import Executor
 from fsrf.core import canonical_json, find_root, read_json, seeded, stable_seed, write_atomic, write_json
 from fsrf.data import load_dataset
 from fsrf.method import build
 from fsrf.run import load_all
 from fsrf.train import TrainConfig, fit
 from tqdm.auto import tqdm
+import tune          # this file by its name: a worker imports what it runs, and cannot import a __main__
 
 SEED = 1000          # reported runs use 0, 1, 2, ...
 SHARED = dict(lr=(5e-4, 1e-3, 2e-3), regularisation=((.3, .2), (.5, .4)))      # regularisation: dropout, input_dropout
@@ -64,7 +65,7 @@ def choose(rows):
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('--dataset', required=True); p.add_argument('--methods', default=','.join(SPACES))
-    p.add_argument('--trials', type=int, default=6); p.add_argument('--folds', default='0,1,2'); p.add_argument('--workers', type=int, default=2)
+    p.add_argument('--trials', type=int, default=6); p.add_argument('--folds', default='0,1,2'); p.add_argument('--workers', type=int); p.add_argument('--cluster')
     a = p.parse_args()
     folder = find_root()/'data'/'tuning'
     table = folder/'trials.csv'
@@ -72,8 +73,8 @@ def main():
     done = set(map(tuple, rows[['dataset', 'method', 'trial']].drop_duplicates().values))
     todo = [t for t in itertools.product(a.dataset.split(','), a.methods.split(','), range(a.trials)) if (t[0], t[1], t[2]) not in done]
     folds = tuple(map(int, a.folds.split(',')))
-    with cf.ProcessPoolExecutor(a.workers, mp_context=multiprocessing.get_context('spawn')) as pool:
-        futures = [pool.submit(run_trial, m, d, t, folds) for d, m, t in todo]
+    with Executor(a.cluster, workers=a.workers) as pool:
+        futures = [pool.submit(tune.run_trial, m, d, t, folds) for d, m, t in todo]
         for f in tqdm(cf.as_completed(futures), total=len(futures), unit='trial'):
             rows = pd.concat([rows, pd.DataFrame(f.result())]).sort_values(['dataset', 'method', 'trial', 'fold'])
             write_atomic(table, rows.to_csv(index=False))
