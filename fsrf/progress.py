@@ -63,7 +63,7 @@ def stated(told, now=None):
     now = now or time.time()
     return [t | dict(state='running' if now - t['time'] < STALE else 'cut off') for t in told]
 
-# %% ../nbs/13c_progress.ipynb #1557623c
+# %% ../nbs/13c_progress.ipynb #d48d197b
 def clock(seconds):
     "`75` -> '1:15', `3700` -> '1:01:40'."
     m, s = divmod(int(seconds), 60)
@@ -78,7 +78,7 @@ def line(t):
 def table(records, title=''):
     "Records of `running` as a rich table."
     from rich.table import Table
-    out = Table(title=title or None, box=None, pad_edge=False, title_justify='left', title_style='bold')
+    out = Table(title=title or None, box=None, pad_edge=False, title_justify='left', title_style='bold', min_width=len(title))     # one line
     for name in ('run', 'state', 'epoch', 'valid', 'time', 'left', 'memory', 'kernel'):
         out.add_column(name, justify='left' if name in ('run', 'state', 'kernel') else 'right', no_wrap=True)
     for t in records: out.add_row(*line(t))
