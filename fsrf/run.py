@@ -314,7 +314,9 @@ def _finish(future, spec, id, out):
 
 def done_ids(specs, ids, out):
     "Those of `ids` that are done under `out`."
-    if is_url(out): return {i for i in Store(out).names(f'*/{MARKER}') if i in set(ids) and Store(out).done(i)}
+    if is_url(out):
+        store = Store(out)
+        return {i for i in store.names(f'*/{MARKER}') if i in set(ids) and store.done(i)}
     return {i for s, i in zip(specs, ids) if is_done(Path(out)/i, s)}
 
 def working(out):
@@ -327,7 +329,8 @@ def working(out):
 def run_all(specs, ids, out, *, submit, limits=None, force=False, retries=0, fail_fast=False, where=None, report=None):
     "Submit what is not done yet, gather the outcomes in the order of `specs`. `report` gets each failed one at once."
     since = time.time() if force else 0.
-    done = {} if force else {i: Outcome(s, i, 'skipped', f'{out}/{i}') for s, i in zip(specs, ids) if i in done_ids(specs, ids, out)}
+    there = set() if force else done_ids(specs, ids, out)
+    done = {i: Outcome(s, i, 'skipped', f'{out}/{i}') for s, i in zip(specs, ids) if i in there}
     with Display(len(specs), len(done), where=where) as show:
         def begin(s, i): return submit(attempt, s, str(out), i, None, limits, since, retries=retries) if retries else \
             submit(execute, s, str(out), i, None, limits, since)
