@@ -44,7 +44,7 @@ lab: $(READY)  ## JupyterLab on the notebooks, cleaned as they are saved
 readme: $(READY)  ## README.md from nbs/index.ipynb
 	$(BIN)/python tools/readme.py
 
-bench: $(READY)  ## what FSRF costs beside plain-MRM: ratios, in runs/bench.json
+bench: $(READY)  ## what FSRF costs beside plain-MRM, and a run beside its training, in runs/bench.json
 	$(BIN)/python tools/bench.py $(ARGS)
 
 # The three below made what stands under data/ and figures/. The first two need the development sets (FSRF_DATA).

@@ -26,7 +26,7 @@ setup(
     python_requires=f">={cfg['min_python']}",
     packages=find_packages(include=[cfg["lib_path"], f"{cfg['lib_path']}.*"]),
     install_requires=lines("requirements"),
-    extras_require={"dev": lines("dev_requirements")},
+    extras_require={"dev": lines("dev_requirements"), "s3": lines("s3_requirements")},
     entry_points={"console_scripts": lines("console_scripts"), "nbdev": ["fsrf=fsrf._modidx:d"]},
     classifiers=["Programming Language :: Python :: 3", "Topic :: Scientific/Engineering :: Artificial Intelligence"],
     zip_safe=False,

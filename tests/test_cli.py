@@ -46,7 +46,7 @@ def call(*argv):
 @pytest.fixture(autouse=True)
 def no_plugin_left():
     yield
-    for name in ("broken", "waiting"):
+    for name in ("broken", "waiting", "halting", "greedy", "flaky"):
         method.METHODS.pop(name, None)
     data.DATASETS.pop("tiny", None)
     sys.modules.pop("fsrf_plugin_tiny", None)
@@ -79,6 +79,8 @@ def bad_plugin(tmp_path):
         (["--seeds", "one"], ["neither an integer"]),
         (["--folds", "7"], ["no such fold"]),
         (["--workers", "0"], ["at least one worker"]),
+        (["--memory-limit", "plenty"], ["amount of memory", "2GB"]),
+        (["--out", "nowhere://x"], ["cannot write", "nowhere"]),
         (["--device", "abacus"], ["no such device", "abacus"]),
         (["--plugin", "nowhere.py"], ["no such plug-in file", "nowhere.py"]),
         (["--set", "epochs=3"], ["cannot read a setting", "epochs=3"]),
@@ -93,7 +95,7 @@ def bad_plugin(tmp_path):
     ],
 )
 def test_bad_input_is_told_before_any_training(argv, told, tmp_path, monkeypatch):
-    monkeypatch.setattr("fsrf.run.LocalPool", None)  # whoever starts a worker fails
+    monkeypatch.setattr("fsrf.cluster.Executor", None)  # whoever starts a worker fails
     where = [] if "--out" in argv else ["--out", tmp_path / "runs"]
     which = [] if "--methods" in argv else ["--methods", "fsrf,plain_mrm"]
     code, printed, error = call("reproduce", *where, *which, *argv)
@@ -104,7 +106,7 @@ def test_bad_input_is_told_before_any_training(argv, told, tmp_path, monkeypatch
 
 
 def test_bad_data_is_told_before_any_training(tmp_path, monkeypatch):
-    monkeypatch.setattr("fsrf.run.LocalPool", None)
+    monkeypatch.setattr("fsrf.cluster.Executor", None)
     code, _, error = call(
         "reproduce",
         "--methods",
@@ -120,7 +122,7 @@ def test_bad_data_is_told_before_any_training(tmp_path, monkeypatch):
     assert code == 2 and "NaN" in error and "modality 'a', sample 3" in error
 
 
-@pytest.mark.parametrize("argv", [["rows", "nowhere"], ["report", "nowhere.csv"], ["list", "--plugin", "nowhere.py"]])
+@pytest.mark.parametrize("argv", [["collect", "nowhere"], ["status", "nowhere"], ["report", "nowhere.csv"], ["list", "--plugin", "nowhere.py"]])
 def test_other_commands_name_what_is_missing(argv, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, printed, error = call(*argv)
@@ -131,7 +133,7 @@ def test_other_commands_name_what_is_missing(argv, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "argv", [["--help"], ["reproduce", "--help"], ["rows", "--help"], ["report", "--help"], ["list", "--help"]]
+    "argv", [["--help"], ["reproduce", "--help"], ["collect", "--help"], ["status", "--help"], ["report", "--help"], ["list", "--help"]]
 )
 def test_help(argv):
     code, printed, _ = call(*argv)
@@ -181,15 +183,17 @@ def test_a_grid_from_the_command_line(tmp_path):
     assert re.search(r"^plain_mrm +\d", done.stdout, re.MULTILINE)
     named = re.findall(r"^(?:figure|table|notebook|rows) +(\S+)$", done.stdout, re.MULTILINE)
     files = {f"{n}.{kind}" for n in ("table_inter", "fig_missing_rate") for kind in ("svg", "png", "ipynb")}
-    assert files | {"table_inter.md", "table_inter.tex", "table_inter.csv", "rows.csv"} == {Path(n).name for n in named}
+    assert files | {"table_inter.md", "table_inter.tex", "table_inter.csv", "rows.parquet"} == {Path(n).name for n in named}
     for name in named:
         assert (tmp_path / name).stat().st_size > 200, name
     rows = read_rows(tmp_path / "runs")
     assert rows.groupby(["method", "seed"]).ngroups == 1
 
-    code, printed, _ = call("rows", tmp_path / "runs", "--to", tmp_path / "all.csv")
+    code, printed, _ = call("collect", tmp_path / "runs", "--to", tmp_path / "all.csv")
     assert code == 0 and "1 runs" in printed
-    pd.testing.assert_frame_equal(read_rows(tmp_path / "all.csv"), read_rows(tmp_path / "runs/rows.csv"))
+    pd.testing.assert_frame_equal(read_rows(tmp_path / "all.csv"), read_rows(tmp_path / "runs/rows.parquet"))
+    code, printed, _ = call("status", tmp_path / "runs")
+    assert code == 0 and "1 done, 1 failed" in printed and "this method is broken on purpose" in printed
 
 
 def test_report_from_a_file_of_rows(tmp_path, monkeypatch):

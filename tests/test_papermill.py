@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from fsrf import data, method, run
+from fsrf.cluster import Executor
 from fsrf.core import FsrfError, hash_file, read_json
 from fsrf.evaluate import ROWS
 
@@ -38,7 +39,7 @@ def plugin():
     "The plug-in's names are known while these tests run"
     run.load_all(PLUGIN)
     yield
-    for name in ("broken", "waiting"):
+    for name in ("broken", "waiting", "halting", "greedy", "flaky"):
         method.METHODS.pop(name, None)
     for name in ("tiny", "tiny-folds"):
         data.DATASETS.pop(name, None)
@@ -49,7 +50,7 @@ def plugin():
 def pool(tmp_path_factory):
     "Two workers; `folder` is where the method `waiting` says that it has begun"
     folder = tmp_path_factory.mktemp("waiting")
-    workers = run.LocalPool(2, env=dict(FSRF_TEST_FOLDER=str(folder)))
+    workers = Executor(workers=2, env=dict(FSRF_TEST_FOLDER=str(folder)))
     workers.folder = folder
     yield workers
     workers.close(kill=True)  # a test that failed may have left a run that waits
@@ -241,19 +242,28 @@ def alive(pid):
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
+def worker_of(kernel):
+    "The worker whose fork server has made a kernel"
+    return psutil.Process(psutil.Process(kernel).ppid()).ppid()
+
+
+def spec_of(name):
+    return run.RunSpec(name, "tiny", plugin=PLUGIN, **SETTINGS)
+
+
+def same_rows(a, b):
+    a, b = (pd.DataFrame(read_json(Path(f) / "rows.json")).drop(columns=["seconds", "commit"]) for f in (a, b))
+    pd.testing.assert_frame_equal(a, b, check_exact=True)
+
+
 def test_a_killed_worker_loses_nothing(pool, tmp_path):
-    "The worker is killed in the middle of training: no half run, no orphan kernel, and the run is made after all"
-    spec = run.RunSpec(
-        "waiting",
-        "tiny",
-        config=SETTINGS["config"],
-        train=SETTINGS["train"],
-        evaluation=SETTINGS["evaluation"],
-        plugin=PLUGIN,
-    )
+    "The worker is killed in its second epoch: no half run, no orphan kernel; another worker goes on to the same rows"
+    spec = spec_of("halting")
     future = pool.submit(run.execute, spec, str(tmp_path), "one")
     kernel = wait_for(lambda: kernels(pool.folder))[0]
-    os.kill(psutil.Process(kernel).ppid(), signal.SIGKILL)
+    told = wait_for(lambda: [t for t in run.status(tmp_path)["working"] if "epoch" in t])[0]
+    assert (told["pid"], told["epoch"], told["epochs"], told["state"]) == (kernel, 1, 2, "running")
+    os.kill(worker_of(kernel), signal.SIGKILL)
     wait_for(lambda: not alive(kernel), 60)
     assert not (tmp_path / "one").exists() and not run.is_done(tmp_path / "one")
     with pytest.raises(FsrfError):
@@ -262,17 +272,33 @@ def test_a_killed_worker_loses_nothing(pool, tmp_path):
     (pool.folder / "go").touch()
     assert future.result(240).status == "done"
     assert run.is_done(tmp_path / "one", spec) and not (tmp_path / ".partial-one").exists()
+    assert pool.submit(run.execute, spec, str(tmp_path), "undisturbed").result(240).status == "done"
+    same_rows(tmp_path / "one", tmp_path / "undisturbed")
 
 
-def test_a_worker_that_always_dies_is_a_failed_run(pool):
-    with pytest.raises(FsrfError, match="died, twice"):
-        pool.submit(os._exit, 1).result(240)
+def test_a_worker_that_always_dies_is_a_failed_run(pool, tmp_path):
+    from distributed.scheduler import KilledWorker
+
+    future = pool.submit(os._exit, 1)
+    with pytest.raises(KilledWorker):
+        future.result(240)
+    outcome = run._finish(future, spec_of("plain_mrm"), "one", tmp_path)
+    assert outcome.status == "failed" and "worker process died" in outcome.error
     assert pool.submit(os.getpid).result(240) > 0
 
 
+def test_retries_and_fail_fast(pool, tmp_path):
+    "A run that fails once is tried again if asked; at the first failure with fail_fast the rest is left"
+    (pool.folder / "go").unlink(missing_ok=True)
+    assert [o.status for o in reproduce(["flaky"], [0], tmp_path / "a", pool, retries=1)] == ["done"]
+    outcomes = reproduce(["broken", "waiting"], [0, 1], tmp_path / "b", pool, report=list, fail_fast=True)
+    (pool.folder / "go").touch()
+    assert {o.status for o in outcomes[:2]} <= {"failed", "not run"} and {o.status for o in outcomes[2:]} == {"not run"}
+
+
 def test_workers_end_with_a_driver_that_is_killed(tmp_path):
-    script = "import os, time; from fsrf.run import LocalPool; p = LocalPool(1); print(p.submit(os.getpid).result(), flush=True)\n"
-    script += "if __name__ == '__main__': p.submit(time.sleep, 60).result()"
+    script = "import os, time; from fsrf.cluster import Executor; p = Executor(workers=1)\n"
+    script += "print(p.submit(os.getpid).result(), flush=True); p.submit(time.sleep, 60).result()"
     driver = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     try:
         worker = int(driver.stdout.readline())
@@ -312,7 +338,7 @@ def test_an_interrupt_leaves_no_orphans_and_no_half_run(tmp_path):
     )
     try:
         kernel = wait_for(lambda: kernels(tmp_path))[0]
-        worker = psutil.Process(kernel).ppid()
+        worker = worker_of(kernel)
         driver.send_signal(signal.SIGINT)
         _, told = driver.communicate(timeout=60)
         assert driver.returncode == 130 and "fsrf: interrupted" in told and "Traceback" not in told, told

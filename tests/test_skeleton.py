@@ -88,7 +88,7 @@ def test_constraints_pin_every_requirement_inside_its_range():
 
 def closure(names):
     "{package: version} of what is installed for these requirements, extras and markers honoured"
-    found, todo = {}, [(name, frozenset()) for name in names]
+    found, todo = {}, [(name, frozenset(requirement.extras)) for name, requirement in names.items()]
     seen = set()
     while todo:
         name, extras = todo.pop()
@@ -132,7 +132,7 @@ def test_environment_yml_has_every_requirement():
 
 def test_every_import_is_a_requirement():
     "A third-party package that fsrf imports stands in settings.ini itself, not only in somebody's closure"
-    known = set(requirements("requirements")) | {"fsrf", "sklearn", "nbformat", "nbclient", "yaml", "fastcore",
+    known = set(requirements("requirements")) | {"fsrf", "sklearn", "nbformat", "nbclient", "yaml", "jupyter_client", "dask_jobqueue", "fastcore",
                                                  "IPython", "execnb", "traitlets", "packaging"}
     for path in MODULES:
         for name in imported(ast.parse(path.read_text(encoding="utf-8")), path):

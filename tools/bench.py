@@ -5,7 +5,7 @@
 import argparse, json, statistics, time
 from pathlib import Path
 import torch
-import bench_store
+import bench_grid, bench_store
 from fsrf.core import find_root, generator, seeded, write_json
 from fsrf.data import Batch, DataSpec, ModalitySpec
 from fsrf.evaluate import EvalConfig
@@ -52,6 +52,8 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     p.add_argument('--rounds', type=int, default=15); p.add_argument('--batch', type=int, default=128); p.add_argument('--frames', type=int, default=50)
     p.add_argument('--no-store', action='store_false', dest='store', help='leave out the store of a MOSEI-sized set (two minutes, 4 GB of disk)')
+    p.add_argument('--no-grid', action='store_false', dest='grid', help='leave out what a papermill run costs beside its training (two minutes)')
+    p.add_argument('--full-grid', action='store_true', help='the grid at its full size: 40 runs of 20 s on 2 workers')
     a = p.parse_args()
     torch.set_num_threads(1)
     load_methods()
@@ -79,6 +81,7 @@ def main():
     out |= dict(sweep_subsets_in_forwards=t['subsets']/t['forward'], sweep_cost_in_forwards=t['all']/t['forward'])
     print(f'\n7 subsets cost {out["sweep_subsets_in_forwards"]:.1f}, all {len(everything)} conditions {out["sweep_cost_in_forwards"]:.1f} plain forward passes over 686 samples')
     if a.store: out |= bench_store.bench()   # open_mosei_s, open_mosei_rss_mb, ...
+    if a.grid: out |= bench_grid.grid_bench(full=a.full_grid)   # papermill_overhead_s, grid_efficiency
     path = write_json(Path(find_root())/'runs'/'bench.json', {k: round(v, 3) for k, v in out.items()})
     print(f'{path.relative_to(find_root())}: {json.dumps(json.loads(path.read_text()))}')
 

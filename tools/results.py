@@ -7,6 +7,7 @@ Writes data/results/<data set>.csv.gz, a file of rows per data set. `make figure
 import argparse, gzip, io, sys
 from fsrf.core import find_root, read_json, write_atomic
 from fsrf import run
+from fsrf.cluster import Executor
 
 SETS = ('meld-negpos-minilm', 'meld-3class-minilm', 'ict-mmmo-120', 'mosi-lat', 'meld-negpos-glove', 'meld-3class-glove')
 SEEDED = ('fsrf', 'fsrf_recover', 'corrkd', 'plain_mrm', 'complete', 'language_only')
@@ -22,13 +23,13 @@ def packed(rows):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('--sets', default=','.join(SETS)); p.add_argument('--seeds', type=int, default=5); p.add_argument('--workers', type=int, default=2)
+    p.add_argument('--sets', default=','.join(SETS)); p.add_argument('--seeds', type=int, default=5); p.add_argument('--workers', type=int); p.add_argument('--cluster')
     p.add_argument('--out', default='runs/results')
     a = p.parse_args()
     root, bad = find_root(), []
     tuned = read_json(root/'data'/'results'/'tuned.json')
     run.load_all()
-    with run.LocalPool(a.workers) as pool:
+    with Executor(a.cluster, workers=a.workers, device='auto') as pool:
         for name in a.sets.split(','):
             seeds, repeats = list(range(a.seeds)), run.n_repeats(run.dataset(name))
             made = [o for methods, s in ((SEEDED, seeds), (ONCE, seeds[:repeats]))

@@ -1,4 +1,4 @@
-"""A plug-in for the tests: a tiny data set, a method that fails, and one that waits for a file."""
+"""A plug-in for the tests: a tiny data set, and methods that fail, wait, halt, eat memory, or fail only once."""
 
 import dataclasses
 import os
@@ -40,4 +40,38 @@ class Waiting(BackboneMethod):
         (folder / f"began-{os.getpid()}").touch()
         while not (folder / "go").exists():
             time.sleep(0.02)
+        return super().loss(batch, generator)
+
+
+@register("halting")
+class Halting(Waiting):
+    "Waits in its second epoch: the state of the first one is on disk by then"
+
+    calls = 0
+
+    def loss(self, batch, generator):
+        self.calls += 1
+        return super().loss(batch, generator) if self.calls > 2 else BackboneMethod.loss(self, batch, generator)
+
+
+@register("greedy")
+class Greedy(BackboneMethod):
+    "Holds ever more memory"
+
+    def loss(self, batch, generator):
+        held = []
+        while len(held) < 400:
+            held.append(bytearray(b"x" * 10**7))
+            time.sleep(0.01)
+        return super().loss(batch, generator)
+
+
+@register("flaky")
+class Flaky(BackboneMethod):
+    "Fails the first time"
+
+    def loss(self, batch, generator):
+        if not (seen := Path(os.environ["FSRF_TEST_FOLDER"]) / "seen").exists():
+            seen.touch()
+            raise RuntimeError("once")
         return super().loss(batch, generator)

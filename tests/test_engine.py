@@ -1,0 +1,352 @@
+"""The engine's faults, with real processes: the driver or scheduler killed, a full disk, a hang, greed for memory, two
+drivers, damaged rows, an object store. After each, the rows are those of an undisturbed run, bit for bit."""
+
+import concurrent.futures as cf
+import dataclasses
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+
+from fsrf import cluster, data, method, run
+from fsrf.core import FsrfError, read_json
+from fsrf.kernels import Limits
+from fsrf.outputs import MARKER, Store
+
+ROOT = Path(__file__).resolve().parent.parent
+PLUGIN = str(ROOT / "tests/plugins/tiny.py")
+SETTINGS = dict(
+    train=dict(epochs=2, batch_size=32),
+    config=dict(width=8, heads=2, layers=1),
+    evaluation=dict(rates=[0.0, 0.5], mask_seeds=[0]),
+)
+FLAGS = [f"{g}.{k}={json.dumps(v)}" for g, fields in SETTINGS.items() for k, v in fields.items()]
+FLAGS = [word for flag in FLAGS for word in ("--set", flag)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def plugin():
+    run.load_all(PLUGIN)
+    yield
+    for name in ("broken", "waiting", "halting", "greedy", "flaky"):
+        method.METHODS.pop(name, None)
+    for name in ("tiny", "tiny-folds"):
+        data.DATASETS.pop(name, None)
+    sys.modules.pop("fsrf_plugin_tiny", None)
+
+
+@pytest.fixture
+def signs(tmp_path, monkeypatch):
+    "Where methods say that they have begun, and look whether they may go on"
+    (folder := tmp_path / "signs").mkdir()
+    monkeypatch.setenv("FSRF_TEST_FOLDER", str(folder))
+    return folder
+
+
+def spec(name):
+    return run.RunSpec(name, "tiny", plugin=PLUGIN, **SETTINGS)
+
+
+def here(function, *args, **_):
+    "A `submit` that works in this process; the kernels are real ones"
+    future = cf.Future()
+    try:
+        future.set_result(function(*args))
+    except Exception as e:
+        future.set_exception(e)
+    return future
+
+
+def grid(out, names=("plain_mrm",), submit=here, **kw):
+    kw = dict(settings=SETTINGS, plugin=PLUGIN, submit=submit, progress=False, report=list) | kw
+    return run.reproduce(["tiny"], list(names), [0], out, **kw)
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    "Undisturbed runs: {method: folder}"
+    out = tmp_path_factory.mktemp("reference")
+    (out / "go").touch()
+    os.environ["FSRF_TEST_FOLDER"] = str(out)
+    made = {o.spec.method: Path(o.path) for o in grid(out / "runs", ("plain_mrm", "halting"))}
+    del os.environ["FSRF_TEST_FOLDER"]
+    return made
+
+
+def rows_of(folder):
+    return pd.DataFrame(read_json(Path(folder) / "rows.json")).drop(columns=["seconds", "commit"])
+
+
+def same_rows(a, b):
+    pd.testing.assert_frame_equal(rows_of(a), rows_of(b), check_exact=True)
+
+
+def wait_for(condition, seconds=240):
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+    return found
+
+
+def alive(pid):
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def kernels(folder):
+    return [int(p.name.split("-")[1]) for p in folder.glob("began-*")]
+
+
+def command(out, name, *more):
+    words = [Path(sys.executable).parent / "fsrf", "reproduce", "--dataset", "tiny", "--methods", name, "--seeds", "0"]
+    return [*map(str, words), "--plugin", PLUGIN, "--out", str(out), "--workers", "1", *FLAGS, *map(str, more)]
+
+
+def start(words, **kw):
+    return subprocess.Popen(words, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **kw)
+
+
+# --- drivers and schedulers -------------------------------------------------------------------------------------
+
+
+def test_a_killed_driver_leaves_no_process_and_the_next_call_goes_on(tmp_path, signs, reference):
+    driver = start(command(tmp_path / "runs", "halting"))
+    try:
+        kernel = wait_for(lambda: kernels(signs))[0]
+        server = psutil.Process(kernel).ppid()
+        worker = psutil.Process(server).ppid()
+    finally:
+        driver.kill()
+        driver.communicate()
+    wait_for(lambda: not any(map(alive, (kernel, server, worker))), 30)
+    partial = next((tmp_path / "runs").glob(".partial-*/training/fold0/state.safetensors"))
+    assert partial.stat().st_size and not run.status(tmp_path / "runs")["done"]
+    (signs / "go").touch()
+    outcome = grid(tmp_path / "runs", ["halting"])[0]
+    assert outcome.status == "done"
+    same_rows(outcome.path, reference["halting"])
+    assert grid(tmp_path / "runs", ["halting"])[0].status == "skipped"
+
+
+def test_a_killed_scheduler_ends_its_workers_and_is_told(tmp_path, signs, reference):
+    file = tmp_path / "scheduler.json"
+    base = [sys.executable, "-m", "distributed.cli"]
+    words = ["--scheduler-file", str(file), "--no-dashboard"]
+    quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    scheduler = subprocess.Popen([*base[:2], "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", *words], **quiet)
+    worker = subprocess.Popen([*base[:2], "distributed.cli.dask_worker", "--nthreads", "1", *words], **quiet)
+    try:
+        address = wait_for(lambda: file.is_file() and file.stat().st_size and read_json(file)["address"])
+        driver = start(command(tmp_path / "runs", "halting", "--cluster", address))
+        kernel = wait_for(lambda: kernels(signs))[0]
+        scheduler.kill()
+        told, _ = driver.communicate(timeout=120)
+        assert driver.returncode == 1 and "the cluster was lost" in told and "Traceback" not in told, told
+        wait_for(lambda: not alive(kernel), 60)
+    finally:
+        for p in (scheduler, worker):
+            p.kill()
+            p.wait()
+    (signs / "go").touch()
+    outcome = grid(tmp_path / "runs", ["halting"])[0]
+    assert outcome.status == "done"
+    same_rows(outcome.path, reference["halting"])
+
+
+def test_two_drivers_make_each_run_once(tmp_path, reference):
+    drivers = [start(command(tmp_path / "runs", "plain_mrm")) for _ in range(2)]
+    told = [d.communicate(timeout=240)[0] for d in drivers]
+    assert [d.returncode for d in drivers] == [0, 0], told
+    assert sorted(line for t in told for line in t.splitlines() if " runs in " in line)
+    assert sum("1 made, 0 there before" in t for t in told) == 1 and sum("0 made, 1 there before" in t for t in told) == 1
+    (done,) = run.status(tmp_path / "runs")["done"]
+    same_rows(tmp_path / "runs" / done, reference["plain_mrm"])
+
+
+# --- one run ----------------------------------------------------------------------------------------------------
+
+
+def test_a_run_that_hangs_is_ended_and_can_go_on(tmp_path, signs, reference):
+    outcome = run.execute(spec("halting"), tmp_path, "one", limits=Limits(timeout=15))
+    assert outcome.status == "failed" and "--timeout" in outcome.error, outcome
+    assert not any(alive(k) for k in kernels(signs)) and outcome.seconds < 30
+    failed = run.status(tmp_path)["failed"][0]
+    assert "--timeout" in failed["error"] and Path(failed["path"]).is_file()
+    (signs / "go").touch()
+    assert run.execute(spec("halting"), tmp_path, "one").status == "done"
+    same_rows(tmp_path / "one", reference["halting"])
+    assert not run.status(tmp_path)["failed"]
+
+
+def test_a_run_that_eats_memory_is_ended(tmp_path):
+    outcome = run.execute(spec("greedy"), tmp_path, "one", limits=Limits(memory=1500 * 10**6))
+    assert outcome.status == "failed" and "--memory-limit" in outcome.error, outcome
+    assert not list(tmp_path.glob("[!.]*/rows.json"))
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    (folder := tmp_path / "disk").mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", folder], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"no tmpfs can be mounted here: {mounted.stderr}")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_full_disk_loses_nothing(small_disk, reference):
+    assert run.execute(dataclasses.replace(spec("plain_mrm"), seed=1), small_disk, "before").status == "done"
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(b"x" * (shutil.disk_usage(small_disk).free - 60_000))
+    outcome = run.execute(spec("plain_mrm"), small_disk, "one")
+    assert outcome.status == "failed" and "No space left" in outcome.error, outcome
+    assert run.is_done(small_disk / "before") and not (small_disk / "one").exists()
+    ballast.unlink()
+    assert run.execute(spec("plain_mrm"), small_disk, "one").status == "done"
+    same_rows(small_disk / "one", reference["plain_mrm"])
+
+
+def test_damaged_rows_are_made_again_and_force_makes_the_same(tmp_path, reference):
+    shutil.copytree(reference["plain_mrm"], tmp_path / "one")
+    (tmp_path / "one/rows.json").write_text('[{"half":')
+    assert [i for i, _ in run.status(tmp_path)["damaged"]] == ["one"]
+    assert run.execute(spec("plain_mrm"), tmp_path, "one").status == "done"
+    same_rows(tmp_path / "one", reference["plain_mrm"])
+    now = time.time()
+    assert run.execute(spec("plain_mrm"), tmp_path, "one", force=now).status == "done"
+    assert run.execute(spec("plain_mrm"), tmp_path, "one", force=now).status == "skipped"  # once is enough
+    same_rows(tmp_path / "one", reference["plain_mrm"])
+
+
+def test_a_kill_between_two_renames_loses_nothing(tmp_path, reference):
+    shutil.copytree(reference["plain_mrm"], tmp_path / ".replaced-one")
+    assert run.execute(spec("plain_mrm"), tmp_path, "one").status == "skipped"
+    same_rows(tmp_path / "one", reference["plain_mrm"])
+
+
+def test_a_lock_is_held_by_the_kernel_too(tmp_path, signs):
+    "Else a second run could begin beside a kernel that is still dying"
+    import fcntl
+
+    with cf.ThreadPoolExecutor(1) as pool:
+        future = pool.submit(run.execute, spec("waiting"), tmp_path, "one")
+        kernel = wait_for(lambda: kernels(signs))[0]
+        held = [f for f in Path(f"/proc/{kernel}/fd").iterdir() if os.path.realpath(f).endswith("/.locks/one")]
+        with open(tmp_path / ".locks/one") as f, pytest.raises(BlockingIOError):
+            fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        (signs / "go").touch()
+        assert held and future.result(120).status == "done"
+
+
+# --- an object store --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bucket():
+    "A real S3 server on this machine"
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    words = [Path(sys.executable).parent / "moto_server", "-H", "127.0.0.1", "-p", str(port)]
+    server = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    told = dict(AWS_ENDPOINT_URL=f"http://127.0.0.1:{port}", AWS_ACCESS_KEY_ID="testing", AWS_SECRET_ACCESS_KEY="testing",
+                AWS_DEFAULT_REGION="us-east-1")  # fmt: skip
+    before = {k: os.environ.get(k) for k in told}
+    os.environ.update(told)
+
+    def ready():
+        with socket.socket() as s:
+            return s.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_for(ready)
+    import s3fs
+
+    s3fs.S3FileSystem(skip_instance_cache=True).mkdir("experiments")
+    yield "s3://experiments"
+    server.kill()
+    server.wait()
+    for k, v in before.items():
+        os.environ.pop(k) if v is None else os.environ.update({k: v})
+
+
+def test_runs_go_to_an_object_store(bucket, reference, tmp_path):
+    out = f"{bucket}/runs"
+    store = Store(out)
+    o = grid(out)[0]
+    assert o.status == "done" and o.path == f"{out}/{o.id}" and set(store.read_json(o.id, MARKER)) == {
+        "run.ipynb", "rows.json", "model.safetensors", "history.json"}  # fmt: skip
+    same_rows(store.fetch([o.id], ["rows.json"], tmp_path) / o.id, reference["plain_mrm"])
+    assert grid(out)[0].status == "skipped" and run.status(out)["done"] == [o.id]
+    store.remove(o.id, MARKER)  # as when the upload was cut off
+    assert not run.status(out)["done"] and grid(out)[0].status == "done"
+    rows = run.collect(out, to=f"{out}/rows.parquet")
+    (tmp_path / "rows.parquet").write_bytes(store.fs.cat_file(store.path("rows.parquet")))
+    pd.testing.assert_frame_equal(run.read_rows(tmp_path / "rows.parquet"), rows)
+
+
+def test_a_failure_reaches_the_object_store(bucket):
+    o = grid(f"{bucket}/bad", ["broken"])[0]
+    failed = run.status(f"{bucket}/bad")["failed"][0]
+    assert o.status == "failed" and "broken on purpose" in failed["error"] and failed["path"] == o.path
+    assert Store(f"{bucket}/bad").fs.exists(o.path.removeprefix("s3://"))
+
+
+# --- plans, batch systems, collecting ---------------------------------------------------------------------------
+
+
+def test_a_dry_run_lists_and_estimates(reference, capsys):
+    from fsrf import cli
+
+    out = reference["plain_mrm"].parent
+    before = sorted(out.rglob("*"))
+    words = ["reproduce", "--dataset", "tiny", "--methods", "plain_mrm,complete", "--seeds", "0", "--plugin", PLUGIN, *FLAGS]
+    assert cli.main([*words, "--out", str(out), "--dry-run"]) == 0
+    told = capsys.readouterr().out
+    assert "2 runs, 1 to make, about " in told and sorted(out.rglob("*")) == before
+    assert [line.split()[1] for line in told.splitlines()[:2]] == ["done", "about"]
+
+
+@pytest.mark.parametrize(("kind", "lines"), [
+    ("slurm", ["#SBATCH -p gpu", "#SBATCH -t 02:00:00", "#SBATCH -n 1"]),
+    ("pbs", ["#PBS -q gpu", "#PBS -l walltime=02:00:00"])])  # fmt: skip
+def test_job_scripts(tmp_path, kind, lines):
+    (tmp_path / "c.yaml").write_text(f'kind: {kind}\noptions: {{queue: gpu, memory: 4GB, walltime: "02:00:00"}}\n')
+    script = cluster.job_script(tmp_path / "c.yaml").splitlines()
+    assert script[0] == "#!/usr/bin/env bash" and set(lines) | {"export OMP_NUM_THREADS=1"} <= set(script)
+    assert sys.executable in script[-1] and "distributed.cli.dask_worker" in script[-1] and "--nthreads 1" in script[-1]
+
+
+@pytest.mark.parametrize(("text", "told"), [
+    ("kind: slrm", "slurm, pbs"), ("kind: slurm\njob: 3", "unknown field"), ("kind: slurm\njobs: 0", "an integer from 1"),
+    ("- a list", "unknown field"), ("kind: [", "cannot read"), ("kind: slurm\noptions: {colour: red, memory: 1GB}", "refuses"),
+    ("kind: slurm", "refuses")])  # fmt: skip
+def test_bad_cluster_files_are_told(tmp_path, text, told):
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(FsrfError, match=told):
+        cluster.job_script(tmp_path / "c.yaml")
+
+
+def test_collecting_checks_schema_and_duplicates(reference, tmp_path):
+    rows = run.collect(reference["plain_mrm"].parent, to=tmp_path / "rows.parquet")
+    pd.testing.assert_frame_equal(run.read_rows(tmp_path / "rows.parquet"), rows)
+    with pytest.raises(FsrfError, match="parquet or .csv"):
+        run.save_rows(rows, tmp_path / "rows.xlsx")
+    pd.concat([rows, rows]).to_parquet(tmp_path / "twice.parquet", index=False)
+    with pytest.raises(FsrfError, match="duplicate"):
+        run.read_rows(tmp_path / "twice.parquet")
+    rows.drop(columns="value").to_parquet(tmp_path / "less.parquet", index=False)
+    with pytest.raises(FsrfError, match="missing: \\['value'\\]"):
+        run.read_rows(tmp_path / "less.parquet")
+
+
+def test_importing_run_needs_no_dask():
+    code = "import sys, fsrf.run; assert not {'dask', 'distributed', 'papermill', 's3fs'} & set(sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
