@@ -78,7 +78,7 @@ def bench(rounds=7):
             together = stacked(nets, views)
             grads, losses = together()
             alone = losses_one_by_one(nets, views)
-            gap = max([abs(losses[i] - l).item() for i, (l, _) in enumerate(alone)]
+            gap = max([abs(losses[i] - loss).item() for i, (loss, _) in enumerate(alone)]
                       + [(grads[k][i] - g).abs().max().item() for i, (_, gs) in enumerate(alone) for k, g in gs.items()])
             assert gap < 1e-5, f'stacked and single networks differ by {gap}'
             times = dict(a=[], b=[])
