@@ -89,6 +89,7 @@ class Executor:
     `workers`, `most`: see `worker_environments`; `env`: more variables for the workers of this machine."""
     def __init__(self, cluster=None, *, workers=None, most=None, device='cpu', env=None):
         self.cluster = self.client = None
+        logging.getLogger('distributed.client').setLevel(logging.CRITICAL)          # a lost scheduler is told once, by the run that waited
         if workers is not None and workers < 1: raise FsrfError('at least one worker', where='workers', found=workers)
         try:
             if not cluster:
