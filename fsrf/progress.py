@@ -20,6 +20,7 @@ def state_head(path):
         return json.loads(head['__metadata__']['history'])
     except (OSError, ValueError, KeyError, MemoryError): return []
 
+# %% ../nbs/13c_progress.ipynb #5c4cd984
 def training(folder, epochs=None, folds=1):
     "Of a run's partial folder: dict(fold, epoch, epochs, valid, left), the seconds left at most; {} before the first epoch."
     with contextlib.suppress(OSError, ValueError):
@@ -69,12 +70,14 @@ def clock(seconds):
     m, s = divmod(int(seconds), 60)
     return f'{m//60}:{m % 60:02}:{s:02}' if m >= 60 else f'{m}:{s:02}'
 
+# %% ../nbs/13c_progress.ipynb #10e80336
 def line(t):
     "A record as the table's cells."
     epoch = f'{t["epoch"]}/{t["epochs"]}' + (f' fold {t["fold"]}' if t.get('fold') else '') if 'epoch' in t else '-'
     return (f'{t["method"]} {t["dataset"]} seed {t["seed"]}', t['state'], epoch, f'{t["valid"]:.3f}' if 'valid' in t else '-', clock(t['seconds']),
             f'<{clock(t["left"])}' if 'left' in t else '-', f'{t["memory"]/1e6:.0f} MB', f'{t["host"]}:{t["pid"]}')
 
+# %% ../nbs/13c_progress.ipynb #181286d2
 def table(records, title=''):
     "Records of `running` as a rich table."
     from rich.table import Table
@@ -94,6 +97,7 @@ def bar(done, total, width=30):
     full = int(width*done/max(total, 1))
     return '━'*full + '╌'*(width - full)
 
+# %% ../nbs/13c_progress.ipynb #f440bac3
 class Display:
     "The state of a grid on the screen, while it is open. `where`: 'terminal', 'notebook', 'lines', or '' for nothing at all."
     def __init__(self, total, done=0, *, where=None):

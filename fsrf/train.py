@@ -52,6 +52,7 @@ def _pack(method, best, optimizer):
     for i, s in optimizer.state_dict()['state'].items(): out |= {f'adam/{i}/{k}': v for k, v in s.items()}
     return {k: v.detach().cpu().contiguous().clone() for k, v in out.items()}
 
+# %% ../nbs/11_train.ipynb #ec486487
 def _unpack(path, key, method, optimizer):
     "Put the state at `path` back; (history, best weights), or None when there is none or it belongs to another run."
     if path is None or not path.is_file(): return None
@@ -98,6 +99,7 @@ def fit(method, train, valid, config, *, seed, run_dir=None, device='auto', prog
     _fit(method, train, valid, final=joined(train, valid), lengths=lengths, run_dir=run_dir, **how)
     return history
 
+# %% ../nbs/11_train.ipynb #a0bd53b3
 def _fit(method, train, valid, *, final=None, lengths=None, run_dir, **how):
     "Teacher, closed form, epochs; the history, and how many epochs were kept of (method, teacher, its teacher, ...)."
     with seeded('teacher', how['seed']): teacher = method.teacher()
@@ -134,5 +136,6 @@ def _loop(method, train, valid, *, config, length, seed, run_dir, device, progre
     method.load_state_dict(best)
     return history
 
+# %% ../nbs/11_train.ipynb #121f9f55
 def _best(history): return max(range(len(history)), key=lambda i: history[i].get('valid', i))   # the first of equals; without scores the last
 def _stopped(history, patience): return bool(history) and len(history)-1 - _best(history) >= patience

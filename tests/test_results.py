@@ -44,7 +44,7 @@ def test_figures_are_there_and_name_their_notebook(name):
 
 
 def test_tuned_settings_are_the_best_trials_of_equal_budgets():
-    trials = pd.read_csv(ROOT / "data" / "results" / "trials.csv")
+    trials = pd.read_csv(ROOT / "data" / "results" / "search" / "trials.csv")
     tuned = json.loads((ROOT / "data" / "results" / "tuned.json").read_text())
     assert (trials.groupby(["dataset", "method"]).trial.nunique().groupby("dataset").nunique() == 1).all()
     for (dataset, method), t in trials.groupby(["dataset", "method"]):
