@@ -5,7 +5,7 @@
 import argparse, json, statistics, time
 from pathlib import Path
 import torch
-import bench_grid, bench_store
+import bench_grid, bench_seeds, bench_share, bench_store
 from fsrf.core import find_root, generator, seeded, write_json
 from fsrf.data import Batch, DataSpec, ModalitySpec
 from fsrf.evaluate import EvalConfig
@@ -39,6 +39,15 @@ def predict_of(method, batch):
     return predict
 
 
+def network(name, config=None, frames=50):
+    "A method for batches of MOSI's size, with a teacher where it has one."
+    spec = DataSpec(tuple(ModalitySpec(m, d, frames) for m, d in MOSI.items()), 'binary', 2)
+    with seeded('bench', name):
+        net = build(name, config or {}, spec)
+        if (t := net.teacher()) is not None: net.adopt(t.eval().requires_grad_(False))
+    return net
+
+
 def medians(functions, rounds):
     "Median seconds of each function, all of them once per round: a slow spell of the machine meets them alike."
     times = {k: [] for k in functions}
@@ -58,12 +67,7 @@ def main():
     torch.set_num_threads(1)
     load_methods()
     batch, names = batch_of(a.batch, a.frames), ('plain_mrm', 'fsrf', 'fsrf_recover', 'corrkd')
-    spec = DataSpec(tuple(ModalitySpec(m, d, a.frames) for m, d in MOSI.items()), 'binary', 2)
-    nets = {}
-    for n in names:
-        with seeded('bench', n):
-            nets[n] = build(n, {}, spec)
-            if (t := nets[n].teacher()) is not None: nets[n].adopt(t.eval().requires_grad_(False))
+    nets = {n: network(n, frames=a.frames) for n in names}
     train = medians({n: step_of(m.train(), batch) for n, m in nets.items()}, a.rounds)
     infer = medians({n: predict_of(m.eval(), batch) for n, m in nets.items()}, a.rounds)
     out = {}
@@ -80,6 +84,8 @@ def main():
     t = medians(sweeps, 2)
     out |= dict(sweep_subsets_in_forwards=t['subsets']/t['forward'], sweep_cost_in_forwards=t['all']/t['forward'])
     print(f'\n7 subsets cost {out["sweep_subsets_in_forwards"]:.1f}, all {len(everything)} conditions {out["sweep_cost_in_forwards"]:.1f} plain forward passes over 686 samples')
+    out |= bench_share.bench(network, batch_of(128, 50), step_of, predict_of)
+    out |= bench_seeds.bench()
     if a.store: out |= bench_store.bench()   # open_mosei_s, open_mosei_rss_mb, ...
     if a.grid: out |= bench_grid.grid_bench(full=a.full_grid)   # papermill_overhead_s, grid_efficiency
     path = write_json(Path(find_root())/'runs'/'bench.json', {k: round(v, 3) for k, v in out.items()})
