@@ -20,9 +20,9 @@ from fsrf import cluster, data, method, run
 from fsrf.core import FsrfError, read_json
 from fsrf.kernels import Limits
 from fsrf.outputs import MARKER, Store
+from processes import PLUGIN, alive, kernels, same_rows, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
-PLUGIN = str(ROOT / "tests/plugins/tiny.py")
 SETTINGS = dict(
     train=dict(epochs=2, batch_size=32),
     config=dict(width=8, heads=2, layers=1),
@@ -79,30 +79,6 @@ def reference(tmp_path_factory):
     made = {o.spec.method: Path(o.path) for o in grid(out / "runs", ("plain_mrm", "halting"))}
     del os.environ["FSRF_TEST_FOLDER"]
     return made
-
-
-def rows_of(folder):
-    return pd.DataFrame(read_json(Path(folder) / "rows.json")).drop(columns=["seconds", "commit"])
-
-
-def same_rows(a, b):
-    pd.testing.assert_frame_equal(rows_of(a), rows_of(b), check_exact=True)
-
-
-def wait_for(condition, seconds=240):
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
-    return found
-
-
-def alive(pid):
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-
-
-def kernels(folder):
-    return [int(p.name.split("-")[1]) for p in folder.glob("began-*")]
 
 
 def command(out, name, *more):

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import nbformat
@@ -21,9 +20,9 @@ from fsrf import data, method, run
 from fsrf.cluster import Executor
 from fsrf.core import FsrfError, hash_file, read_json
 from fsrf.evaluate import ROWS
+from processes import PLUGIN, alive, kernels, same_rows, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
-PLUGIN = str(ROOT / "tests/plugins/tiny.py")
 SETTINGS = dict(
     train=dict(epochs=2, batch_size=32),
     config=dict(width=8, heads=2, layers=1),
@@ -225,23 +224,6 @@ def test_a_template_knows_every_parameter_of_a_run():
 # --- kills ------------------------------------------------------------------------------------------------------
 
 
-def wait_for(condition, seconds=120):
-    "What `condition` gives, as soon as it is true"
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
-    return found
-
-
-def kernels(folder):
-    return [int(p.name.split("-")[1]) for p in folder.glob("began-*")]
-
-
-def alive(pid):
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-
-
 def worker_of(kernel):
     "The worker whose fork server has made a kernel"
     return psutil.Process(psutil.Process(kernel).ppid()).ppid()
@@ -249,11 +231,6 @@ def worker_of(kernel):
 
 def spec_of(name):
     return run.RunSpec(name, "tiny", plugin=PLUGIN, **SETTINGS)
-
-
-def same_rows(a, b):
-    a, b = (pd.DataFrame(read_json(Path(f) / "rows.json")).drop(columns=["seconds", "commit"]) for f in (a, b))
-    pd.testing.assert_frame_equal(a, b, check_exact=True)
 
 
 def test_a_killed_worker_loses_nothing(pool, tmp_path):

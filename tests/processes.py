@@ -1,0 +1,35 @@
+"""What the tests with real processes share: waiting, looking whether a process lives, comparing rows."""
+
+import time
+from pathlib import Path
+
+import pandas as pd
+import psutil
+
+from fsrf.core import read_json
+
+PLUGIN = str(Path(__file__).resolve().parent / "plugins/tiny.py")
+
+
+def wait_for(condition, seconds=240):
+    "What `condition` gives, as soon as it is true"
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+    return found
+
+
+def alive(pid):
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def kernels(folder):
+    "The kernels in which a method of tests/plugins/tiny.py has said that it waits"
+    return [int(p.name.split("-")[1]) for p in folder.glob("began-*")]
+
+
+def same_rows(a, b):
+    "Two runs' rows, equal to the last bit but for seconds and commit"
+    a, b = (pd.DataFrame(read_json(Path(f) / "rows.json")).drop(columns=["seconds", "commit"]) for f in (a, b))
+    pd.testing.assert_frame_equal(a, b, check_exact=True)
