@@ -30,7 +30,7 @@ def space(method):
 def frame(method, ds):
     "`{'train': .., 'config': ..}` that no trial changes, from the size of the data set alone."
     n, sequences = len(ds.parts(scale=False)['train']), any(not m.is_vector for m in ds.spec.modalities)
-    train, config = dict(batch_size=16 if n < 200 else 128 if sequences else 64), {}
+    train, config = dict(batch_size=16 if n < 200 else 128 if sequences and n > 1000 else 64), {}
     if sequences:
         once = 2 // METHODS[method][0].views
         train, config = train | dict(epochs=30*once, patience=8*once), dict(layers=min(1, method_config(method).layers))
