@@ -76,9 +76,9 @@ def code_version():
 
 @lru_cache
 def commit():
-    "The git commit of the project, with `+dirty` when tracked files differ from it; 'unknown' outside a clone."
+    "The git commit of the project, with `+dirty` when the library's or a notebook's files differ from it; 'unknown' outside a clone."
     def git(*a): return subprocess.run(['git', *a], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10)
-    try: head, dirty = git('rev-parse', '--short=12', 'HEAD'), git('status', '--porcelain', '-uno')
+    try: head, dirty = git('rev-parse', '--short=12', 'HEAD'), git('status', '--porcelain', '-uno', '--', ':/fsrf', ':/nbs')
     except (OSError, subprocess.SubprocessError): return 'unknown'
     if head.returncode: return 'unknown'
     return head.stdout.strip() + ('+dirty' if dirty.stdout.strip() else '')
