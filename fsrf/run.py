@@ -302,7 +302,9 @@ def tuned_for(tuned, dataset, method):
     "What a file of chosen settings says of a method on a data set: (train, config); `*` stands for every method."
     here = (tuned or {}).get(dataset, {})
     every, own = here.get('*', {}), here.get(method, {})
-    return tuple({**every.get(k, {}), **own.get(k, {})} for k in ('train', 'config'))
+    has = {f.name for f in dataclasses.fields(METHODS[method][0].config_class)}
+    common = {k: v for k, v in every.get('config', {}).items() if k in has}
+    return {**every.get('train', {}), **own.get('train', {})}, {**common, **own.get('config', {})}
 
 # %% ../nbs/14_run.ipynb #083dd27f
 def grid(datasets, methods, seeds, *, folds=None, settings=None, tuned=None, plugin='', device='auto'):
