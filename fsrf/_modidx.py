@@ -53,6 +53,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'fsrf.cluster.KernelHost': ('cluster.html#kernelhost', 'fsrf/cluster.py'),
                               'fsrf.cluster.KernelHost.setup': ('cluster.html#kernelhost.setup', 'fsrf/cluster.py'),
                               'fsrf.cluster.KernelHost.teardown': ('cluster.html#kernelhost.teardown', 'fsrf/cluster.py'),
+                              'fsrf.cluster._jobqueue': ('cluster.html#_jobqueue', 'fsrf/cluster.py'),
                               'fsrf.cluster.batch_cluster': ('cluster.html#batch_cluster', 'fsrf/cluster.py'),
                               'fsrf.cluster.devices': ('cluster.html#devices', 'fsrf/cluster.py'),
                               'fsrf.cluster.job_script': ('cluster.html#job_script', 'fsrf/cluster.py'),

@@ -67,16 +67,22 @@ def read_cluster(path):
     return found
 
 # %% ../nbs/13b_cluster.ipynb #6527dde0
+def _jobqueue():
+    "dask-jobqueue, whose import would take over SIGINT and SIGTERM, and fail outside a main thread: they stay as they are."
+    own, signal.signal = signal.signal, lambda *_: None
+    try: import dask_jobqueue
+    finally: signal.signal = own
+    return dask_jobqueue
+
 def batch_cluster(told):
     "dask-jobqueue's cluster for a file's content; no job is submitted yet."
-    import dask_jobqueue
     options = dict(cores=1, processes=1) | told['options']
     threads = max(1, options['cores'] // options['processes'])
     exports = [f'export {k}={threads}' for k in THREADS] + [f'export {k}={os.environ[k]}' for k in ('FSRF_ROOT', 'FSRF_DATA') if k in os.environ]
     options['job_script_prologue'] = exports + list(options.get('job_script_prologue', []))
     options['worker_extra_args'] = ['--nthreads', '1', *options.get('worker_extra_args', [])]     # a job makes one run at a time
     options.setdefault('scheduler_options', dict(dashboard=False, dashboard_address=':0'))
-    try: return getattr(dask_jobqueue, KINDS[told['kind']])(**options)
+    try: return getattr(_jobqueue(), KINDS[told['kind']])(**options)
     except (TypeError, ValueError) as e: raise FsrfError('dask-jobqueue refuses these options', found=e, where=f'options of {told["kind"]}') from e
 
 def job_script(path):

@@ -58,12 +58,16 @@ def publish(self: Store, folder, id):
     for f in files: self.write(f.read_bytes(), id, f.name)
     self.write(json.dumps({f.name: f.stat().st_size for f in files}), id, MARKER)
     return f'{self.url}/{id}'
+
+# %% ../nbs/13d_outputs.ipynb #0d781610
 def remove(self: Store, *parts):
     with contextlib.suppress(OSError): self.fs.rm(self.path(*parts), recursive=True)
 def names(self: Store, pattern):
     "The folders' names under the address that hold a file of `pattern`, such as `*/done.json`."
     try: return sorted(p.rpartition('/')[0].rpartition('/')[2] for p in self.fs.glob(self.path(pattern)))
     except OSError: return []
+
+# %% ../nbs/13d_outputs.ipynb #8b52fcdd
 def fetch(self: Store, ids, names, to):
     "Copy the named files of runs into folders of the same names under `to`."
     for id in ids:
