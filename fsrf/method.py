@@ -41,7 +41,7 @@ def probabilities(spec, logits):
 class Method(nn.Module):
     "A competitor: a network for `spec` (DataSpec) under `config`. Subclasses write `loss` and `predict`."
     config_class, trainable, name = Config, True, None
-    space, views = {}, 1        # what a search may change, {config field: values}; how often `loss` sees each sample
+    space = {}                  # what a search may change, {config field: values}
     def __init__(self, config, spec):
         super().__init__()
         self.config, self.spec = config, spec

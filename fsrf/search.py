@@ -29,12 +29,8 @@ def space(method):
 # %% ../nbs/14c_search.ipynb #7079ddfd
 def frame(method, ds):
     "`{'train': .., 'config': ..}` that no trial changes, from the size of the data set alone."
-    n, sequences = len(ds.parts(scale=False)['train']), any(not m.is_vector for m in ds.spec.modalities)
-    train, config = dict(batch_size=16 if n < 200 else 128 if sequences and n > 1000 else 64), {}
-    if sequences:
-        once = 2 // METHODS[method][0].views
-        train, config = train | dict(epochs=30*once, patience=8*once), dict(layers=min(1, method_config(method).layers))
-    return dict(train=train, config=config)
+    n = len(ds.parts(scale=False)['train'])
+    return dict(train=dict(batch_size=16 if n < 200 else 64, epochs=32, patience=6), config=dict(layers=min(1, method_config(method).layers)))
 
 def settings(frame, params):
     "`{'train': .., 'config': ..}` of a trial with `params` (of `space`)."
@@ -109,12 +105,12 @@ def _run_trials(open_trials, submit, progress):
         if progress: progress(rows)
 
 # %% ../nbs/14c_search.ipynb #712f4527
-def search(methods, datasets, journal, *, trials=6, drawn=None, folds=(0, 1, 2), train=None, submit=_at_once, plugin='', progress=None):
-    """`trials` trials for every method on every data set, without those that `journal` holds; returns `trials_table`.
+def search(grid, journal, *, trials=6, drawn=None, folds=(0, 1, 2), train=None, submit=_at_once, plugin='', progress=None):
+    """`trials` trials for every cell of `grid`, {data set: [methods]}, without those that `journal` holds; returns `trials_table`.
     `train`: fields of TrainConfig for all trials; `submit(function, *arguments) -> Future` runs them elsewhere; `progress(rows)` is
     called after each."""
     load_all(plugin)
-    drawn, studies = trials if drawn is None else drawn, {(m, d): _study(journal, m, d) for d in datasets for m in methods}
+    drawn, studies = trials if drawn is None else drawn, {(m, d): _study(journal, m, d) for d in grid for m in grid[d]}
     for numbers in [range(min(drawn, trials)), *([t] for t in range(drawn, trials))]:      # TPE needs what came before
         todo = []
         for (m, d), study in studies.items():
@@ -125,31 +121,30 @@ def search(methods, datasets, journal, *, trials=6, drawn=None, folds=(0, 1, 2),
                 asked.set_user_attr('settings', canonical_json(setting))
                 todo.append((study, asked, (m, d, setting, tuple(folds), plugin)))
         _run_trials(todo, submit, progress)
-    return trials_table(journal, methods, datasets)
+    return trials_table(journal, grid)
 
 # %% ../nbs/14c_search.ipynb #be20400a
-def trials_table(journal, methods, datasets):
+def trials_table(journal, grid):
     "Every finished trial: a row per data set, method, trial and fold."
     rows = []
-    for d in datasets:
-        for m in methods:
+    for d in grid:
+        for m in grid[d]:
             for t, trial in sorted(_finished(_study(journal, m, d)).items()):
                 rows += [dict(dataset=d, method=m, trial=t, **r, settings=trial.user_attrs['settings']) for r in trial.user_attrs['rows']]
     return pd.DataFrame(rows, columns=['dataset', 'method', 'trial', 'fold', 'valid', 'kept', 'epochs', 'seconds', 'settings'])
 
 # %% ../nbs/14c_search.ipynb #2fe2481e
-def choose(table, like=None):
+def choose(table):
     "{data set: {method: {'train': .., 'config': ..}}} from `trials_table`, as `fsrf reproduce --tuned` takes it."
     out = {}
     budgets = table.groupby(['dataset', 'method']).trial.nunique()
     if (uneven := budgets.groupby('dataset').nunique() > 1).any():
         raise FsrfError('not the same number of trials for every method', where=', '.join(uneven.index[uneven]),
                         found=budgets.to_dict(), do='run the search to its end first')
-    for d in [*table.dataset.unique(), *(like or {})]:
-        ds, t = load_dataset(d), table[table.dataset == (like or {}).get(d, d)]
+    for d, t in table.groupby('dataset', sort=False):
+        ds = load_dataset(d)
         every = frame('complete', ds)
         out[d] = {'*': every | dict(train=every['train'] | dict(refit=ds.folds is not None))}
         for m, own in t.groupby('method'):
-            best = json.loads(own[own.trial == own.groupby('trial').valid.mean().idxmax()].settings.iloc[0])
-            out[d][m] = {k: best[k] | v for k, v in frame(m, ds).items()}
+            out[d][m] = json.loads(own[own.trial == own.groupby('trial').valid.mean().idxmax()].settings.iloc[0])
     return out

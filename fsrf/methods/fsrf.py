@@ -26,6 +26,7 @@ class FSRFConfig(BackboneConfig):
     noi: float = setting(.02, low=0, help='noise must not predict the label [ours]')
     red: float = setting(.02, low=0, help='de-redundancy [MISA]')
     rec: float = setting(.02, low=0, help='recovery of the complete encoding [ours]')
+    through: bool = setting(False, help="DHF's gradient goes on into the encoders; else it shapes the factors alone [ours]")
     factor_task: float = setting(.5, low=0, help='task loss of a head on each c_m alone [ours]')
     das: float = setting(.3, low=0, help='lambda_DAS, over the three terms below')
     log: float = setting(.3, low=0, help='logits, both ways [abstract; form ours]')
@@ -44,8 +45,8 @@ class FSRFConfig(BackboneConfig):
 @register('fsrf')
 class FSRF(BackboneMethod):
     "DHF and DAS on the backbone; see the notebook for each term and its origin."
-    config_class, views = FSRFConfig, 2
-    space = dict(dhf=(.1, .3, 1.), das=(.1, .3, 1.), factor_task=(.2, .5, 1.))
+    config_class = FSRFConfig
+    space = dict(dhf=(.1, .3, 1.), das=(.1, .3, 1.), through=(False, True))
     def __init__(self, config, spec):
         super().__init__(config, spec)
         m, d, f = len(spec.modalities), config.width, config.factor_width
@@ -130,7 +131,7 @@ def terms(self: FSRF, batch, generator):
     "Every term of the loss on this batch: {name: (weight, value)}."
     view, n_views = make_views(self.config, batch, generator)
     z, present = stack(self.encode(view)), view.present
-    c, s, n = self.factors(z, noise=bool(self.config.dhf))
+    c, s, n = self.factors(z, noise=bool(self.config.dhf) and self.config.through)
     h = self.fuse(c, s, present)
     logits = self.logits(h)
     out = dict(task=(1., sample_loss(self.spec, logits, view.y).mean()))
@@ -139,6 +140,7 @@ def terms(self: FSRF, batch, generator):
         if self.config.warmup:
             if self.training: self.steps += 1
             rise = rise * (self.steps/self.config.warmup).clamp(max=1)
+        if not self.config.through: c, s, n = self.factors(z.detach())
         out |= {k: (rise*w, v) for k, (w, v) in self.dhf(batch, z, c, s, n, view.y, present, n_views).items()}
     if self.config.das: out |= {k: (self.config.das*w, v) for k, (w, v) in self.das(h, logits, observed_share(view), n_views).items()}
     return out

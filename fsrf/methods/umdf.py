@@ -82,7 +82,7 @@ class UMDFConfig(BackboneConfig):
 @register('umdf')
 class UMDF(BackboneMethod):
     "Two missing cases of a sample agree in one network, cross-modal attention of two grains; after a second-hand description."
-    config_class, views = UMDFConfig, 2
+    config_class = UMDFConfig
     space = dict(log=(.1, .3, 1.), feat=(.03, .1, .3), tau=(1., 2., 4.))
     def __init__(self, config, spec):
         super().__init__(config, spec)
