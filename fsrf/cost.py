@@ -23,6 +23,7 @@ def taught(net):
     if (t := net.teacher()) is not None: net.adopt(taught(t).eval().requires_grad_(False))
     return net
 
+# %% ../nbs/13e_cost.ipynb #2f54b7cc
 def trained_in_turn(name, spec, config=None):
     "What a fit of the method `name` trains: [the method, its teacher, that one's teacher, ...], new and ready to train."
     with seeded('cost', name):
@@ -30,6 +31,7 @@ def trained_in_turn(name, spec, config=None):
         while (t := nets[-1].teacher()) is not None: nets.append(t)
         return [taught(n) for n in nets]
 
+# %% ../nbs/13e_cost.ipynb #34199bd2
 def trained_methods():
     "Names of the registered methods that are trained by epochs and are no floors, in the order of their registration."
     return [n for n, (cls, _) in METHODS.items() if cls.trainable and n not in FLOORS]
@@ -45,6 +47,7 @@ def training_step(method, batch):
         optimizer.step()
     return step
 
+# %% ../nbs/13e_cost.ipynb #3066e51e
 def prediction(method, batch):
     "A function that predicts `batch` without gradients."
     def predict():
@@ -60,6 +63,7 @@ def one_thread():
     try: yield
     finally: torch.set_num_threads(before)
 
+# %% ../nbs/13e_cost.ipynb #f03b9050
 def in_turn(functions, rounds, warm=1, clock=time.perf_counter):
     "{name: function} -> {name: [seconds of each round]}: all are called once per round; the first `warm` rounds are not kept."
     times = {k: [] for k in functions}
@@ -73,6 +77,7 @@ def _attention(q, k, v, *args, out_shape=None, **kwargs): return sdpa_flop_count
 _EXTRA = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention}
 _PRODUCT = re.compile(r'mm|conv|attention|rnn|lstm|gru|linear|matmul|encoder_layer|^dot$')
 
+# %% ../nbs/13e_cost.ipynb #2306f6e5
 class _Uncounted(TorchDispatchMode):
     "While it is open: gathers the names of operators that look like products and that nobody counts."
     def __init__(self): super().__init__(); self.names = set()
@@ -81,6 +86,7 @@ class _Uncounted(TorchDispatchMode):
         if _PRODUCT.search(packet.__name__) and packet not in flop_registry and packet not in _EXTRA: self.names.add(packet.__name__)
         return op(*args, **(kwargs or {}))
 
+# %% ../nbs/13e_cost.ipynb #2ee03810
 def flops(f):
     "Operations in the matrix products, convolutions and attention of `f()`, two per multiply-add; NaN where one cannot be counted."
     fast = torch.backends.mha.get_fastpath_enabled()
@@ -99,6 +105,7 @@ def peak_bytes(f):
     moves = [(e.start_ns(), e.nbytes()) for e in p.profiler.kineto_results.events() if e.name() == '[memory]']
     return int(np.cumsum([b for _, b in sorted(moves, key=lambda m: m[0])]).max(initial=0))
 
+# %% ../nbs/13e_cost.ipynb #d8d736d7
 def training_peak(name, spec, batch, config=None):
     "Bytes of tensors, `batch` apart, that training the method `name` holds at most: built, then two steps."
     def run():
@@ -145,6 +152,7 @@ def ratios(table, base=BASE):
     "Each number of a `cost_table` divided by that of the method `base`."
     return table/table.loc[base]
 
+# %% ../nbs/13e_cost.ipynb #144fd300
 def markdown(table, base=BASE):
     "A `cost_table` as Markdown: each value, and in brackets its ratio to `base`."
     times = ratios(table, base)
