@@ -8,7 +8,7 @@ READY := .venv/.ready
 # For more: make reproduce ARGS="--seeds 0,1", make test ARGS="-k floors", make lab ARGS="--no-browser".
 ARGS ?=
 
-.PHONY: help setup reproduce test lab readme gate lint bench tune results figures
+.PHONY: help setup reproduce test lab readme gate lint bench measures tune results figures
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,11 @@ readme: $(READY)  ## README.md from nbs/index.ipynb
 
 bench: $(READY)  ## what FSRF costs beside plain-MRM, and a run beside its training, in runs/bench.json
 	$(BIN)/python tools/bench.py $(ARGS)
+
+measures: $(READY)  ## table_cost and fig_representation, measured on this machine, in runs/figures/
+	mkdir -p runs/figures
+	$(BIN)/papermill --no-progress-bar nbs/paper/table_cost.ipynb runs/figures/table_cost.ipynb -p out_dir runs/figures
+	$(BIN)/papermill --no-progress-bar nbs/paper/fig_representation.ipynb runs/figures/fig_representation.ipynb -p out_dir runs/figures
 
 # The three below made what stands under data/ and figures/. The first two need the development sets (FSRF_DATA).
 tune: $(READY)  ## the search on validation, the same budget for every method: data/results/tuned.json

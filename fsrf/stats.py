@@ -4,11 +4,13 @@
 
 # %% auto #0
 __all__ = ['auilc', 'nauilc', 'retention', 'effective_robustness', 'worst_subset', 'recovery_score', 'Interval', 'bootstrap_ci',
-           'curve_band', 't_interval', 'sign_flip_p', 'Paired', 'paired_difference', 'item_difference', 'holm']
+           'curve_band', 't_interval', 'variance_parts', 'sign_flip_p', 'Paired', 'paired_difference',
+           'item_difference', 'holm']
 
 # %% ../nbs/06_stats.ipynb #9c0e7f15
+import itertools, math
 from typing import NamedTuple
-import numpy as np
+import numpy as np, pandas as pd
 from scipy.special import stdtrit
 from .core import FsrfError
 from .metrics import confusion, from_counts
@@ -121,6 +123,41 @@ def t_interval(values, *, level=.95):
     if s == 1: return bootstrap_ci(values)
     half = stdtrit(s - 1, (1 + level)/2)*values.std(0, ddof=1)/np.sqrt(s)
     return Interval(*(v.item() if np.ndim(v) == 0 else v for v in (mean, mean - half, mean + half)))
+
+# %% ../nbs/06_stats.ipynb #892cf235
+def _mean_squares(x):
+    "Mean square and degrees of freedom of every effect of a fully crossed table `x`: {axes: (MS, df)}, largest effects first."
+    out, axes = {}, range(x.ndim)
+    for a in (a for k in range(x.ndim, 0, -1) for a in itertools.combinations(axes, k)):
+        effect = x
+        for f in axes:      # centred along its own axes, averaged over the others
+            mean = effect.mean(f, keepdims=True)
+            effect = effect - mean if f in a else mean
+        df = math.prod(x.shape[f] - 1 for f in a)
+        out[a] = (effect**2).sum()*math.prod(x.shape[f] for f in axes if f not in a)/df, df
+    return out
+
+# %% ../nbs/06_stats.ipynb #d02c10dc
+def variance_parts(values, names=('seed', 'mask', 'item')):
+    """What seeds, mask draws and items each add to the variance of `values`: a frame by part with variance, share, and se.
+
+    `values`: (S, M), a metric per seed and mask draw; or (S, M, N), per-item hits (0/1) or errors, whose mean is the metric;
+    each axis in the order of `names` and of two levels or more. Random effects, fully crossed, one observation per cell; the
+    highest interaction is the residual; estimates below 0 are set to 0. `se`: the part's standard error in the overall mean."""
+    x = _numbers('values', values, 1)
+    names = tuple(names)[:x.ndim]
+    if len(names) != x.ndim or min(x.shape) < 2:
+        raise FsrfError('values do not split into parts', expected='one axis per name, of two levels or more',
+                        found=f'shape {x.shape} for {", ".join(names)}')
+    variance = {}
+    for a, (ms, _) in _mean_squares(x).items():
+        above = sum(v*math.prod(n for f, n in enumerate(x.shape) if f not in b) for b, v in variance.items() if set(b) > set(a))
+        variance[a] = (ms - above)/math.prod(n for f, n in enumerate(x.shape) if f not in a)
+    parts = sorted(variance, key=lambda a: (len(a), a))
+    v = np.clip([variance[a] for a in parts], 0, None)
+    label = [' x '.join(names[f] for f in a) + (' (residual)' if len(a) == x.ndim else '') for a in parts]
+    se = np.sqrt(v/[math.prod(x.shape[f] for f in a) for a in parts])
+    return pd.DataFrame(dict(variance=v, share=v/v.sum() if v.any() else v, se=se), index=pd.Index(label, name='part'))
 
 # %% ../nbs/06_stats.ipynb #bdd49e03
 def sign_flip_p(differences, *, n=10_000, seed=0):

@@ -2,14 +2,15 @@
 
     make bench        prints a table and writes runs/bench.json (flat keys)
 """
-import argparse, json, statistics, time
+import argparse, json, statistics
 from pathlib import Path
 import torch
 import bench_grid, bench_seeds, bench_share, bench_store
-from fsrf.core import find_root, generator, seeded, write_json
+from fsrf.core import find_root, generator, write_json
+from fsrf.cost import in_turn, prediction, trained_in_turn, training_step
 from fsrf.data import Batch, DataSpec, ModalitySpec
 from fsrf.evaluate import EvalConfig
-from fsrf.method import Sweep, build, load_methods, n_parameters
+from fsrf.method import Sweep, load_methods, n_parameters
 from fsrf.missing import inter_conditions
 from fsrf.synthetic import SyntheticConfig, make_synthetic
 
@@ -22,39 +23,15 @@ def batch_of(n, frames):
                  torch.randint(0, 2, (n,), generator=g), torch.arange(n))
 
 
-def step_of(method, batch):
-    "One training step: loss, gradient, clipping, AdamW."
-    optimizer, g = torch.optim.AdamW(method.parameters(), 1e-3, fused=True), generator('views')
-    def step():
-        optimizer.zero_grad(set_to_none=True)
-        method.loss(batch, g)[0].backward()
-        torch.nn.utils.clip_grad_norm_(method.parameters(), 1.)
-        optimizer.step()
-    return step
-
-
-def predict_of(method, batch):
-    def predict():
-        with torch.no_grad(): method.predict(batch)
-    return predict
-
-
 def network(name, config=None, frames=50):
     "A method for batches of MOSI's size, with a teacher where it has one."
     spec = DataSpec(tuple(ModalitySpec(m, d, frames) for m, d in MOSI.items()), 'binary', 2)
-    with seeded('bench', name):
-        net = build(name, config or {}, spec)
-        if (t := net.teacher()) is not None: net.adopt(t.eval().requires_grad_(False))
-    return net
+    return trained_in_turn(name, spec, config)[0]
 
 
 def medians(functions, rounds):
     "Median seconds of each function, all of them once per round: a slow spell of the machine meets them alike."
-    times = {k: [] for k in functions}
-    for r in range(rounds+2):
-        for k, f in functions.items():
-            start = time.perf_counter(); f(); times[k] += [time.perf_counter()-start] if r >= 2 else []
-    return {k: statistics.median(v) for k, v in times.items()}
+    return {k: statistics.median(v) for k, v in in_turn(functions, rounds, warm=2).items()}
 
 
 def main():
@@ -68,8 +45,8 @@ def main():
     load_methods()
     batch, names = batch_of(a.batch, a.frames), ('plain_mrm', 'fsrf', 'fsrf_recover', 'corrkd')
     nets = {n: network(n, frames=a.frames) for n in names}
-    train = medians({n: step_of(m.train(), batch) for n, m in nets.items()}, a.rounds)
-    infer = medians({n: predict_of(m.eval(), batch) for n, m in nets.items()}, a.rounds)
+    train = medians({n: training_step(m.train(), batch) for n, m in nets.items()}, a.rounds)
+    infer = medians({n: prediction(m.eval(), batch) for n, m in nets.items()}, a.rounds)
     out = {}
     print(f'{"":14}{"parameters":>12}{"step ms":>10}{"x plain":>9}{"predict ms":>12}{"x plain":>9}   batch {a.batch}, {a.frames} frames, 300+74+35 dims, 1 thread')
     for n in names:
@@ -78,13 +55,13 @@ def main():
               f'{1e3*infer[n]:12.1f}{out[f"inference_{n}_over_plain"]:9.2f}')
     test = make_synthetic(SyntheticConfig(sizes=(2, 2, 686))).parts(scale=False)['test']
     plain, everything = nets['plain_mrm'], EvalConfig().conditions(test.spec.names)
-    sweeps = {'forward': predict_of(plain, test.batch())}
+    sweeps = {'forward': prediction(plain, test.batch())}
     for k, c in (('subsets', inter_conditions(test.spec.names)), ('all', everything)):
         s = Sweep(test, c, split='test'); sweeps[k] = lambda s=s: s.logits(plain)
     t = medians(sweeps, 2)
     out |= dict(sweep_subsets_in_forwards=t['subsets']/t['forward'], sweep_cost_in_forwards=t['all']/t['forward'])
     print(f'\n7 subsets cost {out["sweep_subsets_in_forwards"]:.1f}, all {len(everything)} conditions {out["sweep_cost_in_forwards"]:.1f} plain forward passes over 686 samples')
-    out |= bench_share.bench(network, batch_of(128, 50), step_of, predict_of)
+    out |= bench_share.bench(network, batch_of(128, 50))
     out |= bench_seeds.bench()
     if a.store: out |= bench_store.bench()   # open_mosei_s, open_mosei_rss_mb, ...
     if a.grid: out |= bench_grid.grid_bench(full=a.full_grid)   # papermill_overhead_s, grid_efficiency

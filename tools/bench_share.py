@@ -10,6 +10,7 @@ import collections, json, subprocess, sys, time
 from pathlib import Path
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+from fsrf.cost import prediction, training_step
 
 ATTENTION = {'_scaled_dot_product_flash_attention_for_cpu': 2, '_scaled_dot_product_flash_attention_for_cpu_backward': 5}
 
@@ -62,23 +63,23 @@ def share(name, step):
 def peak_mb(steps=3):
     "Peak resident MB of a process that trains FSRF at MOSI's size: torch, library, data and all."
     code = ('import torch, bench; torch.set_num_threads(1); bench.load_methods(); net, batch = bench.network("fsrf"), bench.batch_of(128, 50); '
-            f'step = bench.step_of(net.train(), batch); [step() for _ in range({steps})]; print(open("/proc/self/status").read())')
+            f'step = bench.training_step(net.train(), batch); [step() for _ in range({steps})]; print(open("/proc/self/status").read())')
     out = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True, cwd=Path(__file__).parent)
     # not ru_maxrss: that starts from what the parent held
     return int(next(line for line in out.stdout.splitlines() if line.startswith('VmHWM')).split()[1]) / 1e3
 
 
-def bench(network, batch, step_of, predict_of, rounds=3):
+def bench(network, batch, rounds=3):
     "All keys of this page. `network(name, config)` makes a method for `batch`."
     from fsrf.methods.mult import PUBLISHED
     out, n = {}, len(batch)
     fsrf, mult = network('fsrf'), network('mult', PUBLISHED)
     print()
-    out['train_share_of_matmul_rate'] = share('training', step_of(fsrf.train(), batch))
-    out['inference_share_of_matmul_rate'] = share('inference', predict_of(fsrf.eval(), batch))
+    out['train_share_of_matmul_rate'] = share('training', training_step(fsrf.train(), batch))
+    out['inference_share_of_matmul_rate'] = share('inference', prediction(fsrf.eval(), batch))
     # in turn: a slow spell of the machine meets both
-    pairs = [(seconds(step_of(fsrf.train(), batch), 2), seconds(step_of(mult.train(), batch), 2), seconds(predict_of(fsrf.eval(), batch), 2),
-              seconds(predict_of(mult.eval(), batch), 2)) for _ in range(rounds)]
+    pairs = [(seconds(training_step(fsrf.train(), batch), 2), seconds(training_step(mult.train(), batch), 2), seconds(prediction(fsrf.eval(), batch), 2),
+              seconds(prediction(mult.eval(), batch), 2)) for _ in range(rounds)]
     a, b, c, d = (min(p) for p in zip(*pairs))
     out |= dict(fsrf_samples_per_s=n/a, mult_samples_per_s=n/b, fsrf_eval_samples_per_s=n/c, mult_eval_samples_per_s=n/d,
                 fsrf_over_mult_samples_per_s=b/a, fsrf_over_mult_eval_samples_per_s=d/c, train_peak_mb=peak_mb())
@@ -90,4 +91,4 @@ def bench(network, batch, step_of, predict_of, rounds=3):
 if __name__ == '__main__':
     import bench as b
     torch.set_num_threads(1); b.load_methods()
-    print(json.dumps({k: round(v, 3) for k, v in bench(b.network, b.batch_of(128, 50), b.step_of, b.predict_of).items()}))
+    print(json.dumps({k: round(v, 3) for k, v in bench(b.network, b.batch_of(128, 50)).items()}))
