@@ -5,16 +5,18 @@
 # %% auto #0
 __all__ = ['COLUMNS', 'RUN', 'KEY', 'MADE_UP', 'HEADLINE', 'FLOORS', 'METRIC_NAMES', 'PUBLISHED', 'check_rows', 'read_rows',
            'select_rows', 'example_rows', 'headline', 'one_dataset', 'subset_columns', 'run_lines', 'seed_lines',
-           'Table', 'best', 'interval', 'summarise', 'is_percent', 'metric_label', 'inter_table', 'to_rich', 'fitting',
-           'text', 'cells', 'markdown', 'latex', 'style', 'to_frame', 'published_table', 'seed_means', 'paired_table',
-           'paired_text', 'compare', 'influence_table', 'constant_predictors', 'save_tables']
+           'Table', 'best', 'interval', 'summarise', 'reading_notes', 'is_percent', 'metric_label', 'inter_table',
+           'to_rich', 'fitting', 'text', 'cells', 'markdown', 'latex', 'style', 'to_frame', 'published_table',
+           'seed_means', 'paired_table', 'from_reference', 'paired_text', 'compare', 'influence_table',
+           'constant_predictors', 'save_tables', 'frame_markdown']
 
 # %% ../nbs/13_report.ipynb #88e1bc12
 import dataclasses, io, itertools, shutil
 from pathlib import Path
 import numpy as np, pandas as pd
 from .core import FsrfError, find_root, read_json, write_atomic
-from .stats import bootstrap_ci, holm, paired_difference
+from .method import METHODS
+from .stats import bootstrap_ci, holm, paired_difference, t_interval
 
 # %% ../nbs/13_report.ipynb #5ebb17f0
 COLUMNS = dict(method=str, dataset=str, protocol=str, subset=str, p=float, seed=int, fold=int, repeat=int, mask_seed=int,
@@ -226,6 +228,11 @@ def summarise(per_seed, caption, **kw):
 METRIC_NAMES = dict(f1_weighted='weighted F1', f1_macro='macro F1', f1_has0='weighted F1 (Has0)', f1_non0='weighted F1 (Non0)',
                     accuracy='accuracy', mae='mean absolute error', pearson="Pearson's r", influence='influence')
 
+def reading_notes(methods):
+    "Which of the methods are after less than the whole of their papers, as far as they are registered: a list of one note, or none."
+    parts = {m: METHODS[m][0].read for m in dict.fromkeys(methods) if m in METHODS and METHODS[m][0].read}
+    return ['papers not read in full: ' + '; '.join(f'{m} (after: {r})' for m, r in parts.items())] if parts else []
+
 def is_percent(metric): return metric.startswith(('f1', 'acc'))
 
 def metric_label(metric): return METRIC_NAMES.get(metric, metric) + (' (%)' if is_percent(metric) else '')
@@ -247,7 +254,7 @@ def inter_table(rows, metric=None):
     caption = f'{dataset}: {metric_label(metric)}, {over}, ' + (
         f'each seed the mean of {folds} folds (up to {n} test items each)' if folds > 1 else f'{n} test items')
     lower = metric == 'mae'
-    t = summarise(per_seed, caption, notes=notes, lower_is_better=lower, scale=100. if is_percent(metric) else 1.,
+    t = summarise(per_seed, caption, notes=[*notes, *reading_notes(per_seed.index.get_level_values('method'))], lower_is_better=lower, scale=100. if is_percent(metric) else 1.,
                   digits=1 if is_percent(metric) else 3)
     return _ordered(t, next((c for c in t.columns if c.startswith('avg')), t.columns[-1]), lower)
 
@@ -380,11 +387,13 @@ def seed_means(rows, column='avg', metric=None):
     return per_seed[column]
 
 # %% ../nbs/13_report.ipynb #ec2aa250
-def paired_table(rows, a='fsrf', against=None, *, column='avg', metric=None):
-    "Per-seed differences `a` minus each other method, per data set: mean, 95 % interval, sign-flip p, and Holm's over all."
+def paired_table(rows, a='fsrf', against=None, *, column='avg', metric=None, student=False, values=None):
+    """Per-seed differences `a` minus each other method, per data set: mean, 95 % interval, sign-flip p, and Holm's over all.
+    The interval is the bootstrap's, or Student's, which is wider and honest for a handful of seeds. `values(rows)`: other numbers
+    than those of `seed_means`, a named series over (method, seed)."""
     out = []
     for dataset, r in rows.groupby('dataset', sort=False):
-        means = seed_means(r, column, metric)
+        means = values(r) if values else seed_means(r, column, metric)
         methods = list(means.index.get_level_values('method').unique())
         for name in (a, *(against or ())):
             if name not in methods: raise FsrfError('no complete seeds of this method', where=dataset, found=name, expected=', '.join(methods))
@@ -393,6 +402,7 @@ def paired_table(rows, a='fsrf', against=None, *, column='avg', metric=None):
             if not len(both): continue
             mean, lo, hi, p = paired_difference(both.a.to_numpy(), both.b.to_numpy())
             if len(both) == 1: p = np.nan         # one difference has no interval, and no test
+            if student: mean, lo, hi = t_interval((both.a - both.b).to_numpy())
             out.append(dict(dataset=dataset, a=a, b=b, column=means.name, seeds=len(both), difference=mean, lo=lo, hi=hi, p=p))
     t = pd.DataFrame(out, columns=['dataset', 'a', 'b', 'column', 'seeds', 'difference', 'lo', 'hi', 'p'])
     known = t.p.notna()
@@ -400,6 +410,12 @@ def paired_table(rows, a='fsrf', against=None, *, column='avg', metric=None):
     t['verdict'] = np.select([t.lo > 0, t.hi < 0, t.lo.isna()], ['interval above 0', 'interval below 0', 'one seed: no interval'],
                              'interval holds 0')
     return t
+
+# %% ../nbs/13_report.ipynb #6cd167d3
+def from_reference(table):
+    "A `paired_table` of `a` minus others as others minus `a`."
+    turned = {'interval above 0': 'interval below 0', 'interval below 0': 'interval above 0'}
+    return table.assign(difference=-table.difference, lo=-table.hi, hi=-table.lo, verdict=table.verdict.replace(turned))
 
 # %% ../nbs/13_report.ipynb #259ca782
 def paired_text(t):
@@ -452,3 +468,9 @@ def save_tables(tables, name, *, folder=None):
                  tex='\n\n'.join(t.latex(label=f'tab:{name}-{d}') for d, t in tables.items()) + '\n',
                  csv=frame[['dataset', *frame.columns.drop('dataset')]].to_csv(index=False))
     return [write_atomic(folder/f'{name}.{kind}', text) for kind, text in texts.items()]
+
+def frame_markdown(frame):
+    "A data frame of texts as a table in GitHub's Markdown, its index first."
+    head = [frame.index.name or '', *frame.columns]
+    lines = [[str(i), *map(str, r)] for i, r in zip(frame.index, frame.to_numpy())]
+    return '\n'.join('| ' + ' | '.join(l) + ' |' for l in (head, ['---']*len(head), *lines)) + '\n'

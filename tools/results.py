@@ -11,6 +11,7 @@ from fsrf.cluster import Executor
 from fsrf.synthetic import PRESETS
 
 SEEDED = ('language_only',)     # beside all that were searched on a set
+EVALUATION = dict(evaluation=dict(rates=[*(i/10 for i in range(10)), .95, 1.]))      # .95: the far end, where the paper says that it is weak
 ONCE = ('majority', 'ridge', 'ridge_subset', 'zero_input')      # the first three know no seed, only the folds' repetition
 
 
@@ -35,7 +36,7 @@ def main():
         for name in sets:
             seeds, repeats = list(range(a.seeds or (3 if name in PRESETS else 5))), run.n_repeats(run.dataset(name))
             made = [o for methods, s in (([*(m for m in tuned[name] if m != '*'), *SEEDED], seeds), (ONCE, seeds[:repeats]))
-                    for o in run.reproduce([name], list(methods), s, root/a.out, tuned=tuned, submit=pool.submit)]
+                    for o in run.reproduce([name], list(methods), s, root/a.out, tuned=tuned, settings=EVALUATION, submit=pool.submit)]
             bad += [o for o in made if o.status == 'failed']
             rows = run.collect(root/a.out, [o.id for o in made if o.status != 'failed'])
             path = write_atomic(root/'data'/'results'/f'{name}.csv.gz', packed(rows.sort_values(['method', 'seed', 'fold'], kind='stable')))

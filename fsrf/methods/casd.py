@@ -53,6 +53,7 @@ class CASDConfig(BackboneConfig):
 class CASD(BackboneMethod):
     "Embeddings as mixtures of Student's t, distilled from complete to incomplete by confidence; after the abstract."
     config_class, normalised = CASDConfig, True
+    read = 'abstract'
     space = dict(con=(.3, 1., 3.), log=(.1, .3, 1.), prior=(.01, .03, .1))
     def __init__(self, config, spec):
         super().__init__(config, spec)

@@ -125,6 +125,7 @@ class UnimodalHeads(nn.Module):
 class DMD(Method):
     "Homogeneous and heterogeneous features with graph distillation in both; equations from memory of the paper, its code was read."
     config_class = DMDConfig
+    read = 'abstract, code'
     space = dict(decouple=(.03, .1, .3), distil=(.02, .05, .2), heads_task=(.1, .3, 1.))
     def __init__(self, config, spec):
         super().__init__(config, spec)

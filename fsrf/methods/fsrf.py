@@ -46,6 +46,7 @@ class FSRFConfig(BackboneConfig):
 class FSRF(BackboneMethod):
     "DHF and DAS on the backbone; see the notebook for each term and its origin."
     config_class = FSRFConfig
+    read = 'abstract, summaries'
     space = dict(dhf=(.1, .3, 1.), das=(.1, .3, 1.), through=(False, True))
     def __init__(self, config, spec):
         super().__init__(config, spec)

@@ -115,6 +115,7 @@ def dominant_index(name, names):
 class LNLN(BackboneMethod):
     "Language-dominated: a proxy from the other modalities fills in for missing language (after the abstract and the authors' code)."
     config_class = LNLNConfig
+    read = 'abstract, code'
     space = dict(completeness=(.3, .9), adversary=(.03, .1, .3), reconstruction=(.03, .1, .3))
     def __init__(self, config, spec):
         super().__init__(config, spec)

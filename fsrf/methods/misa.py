@@ -46,6 +46,7 @@ class MISAConfig(BackboneConfig):
 class MISA(BackboneMethod):
     "Modality-invariant and -specific subspaces, fused by a Transformer over them; equations from memory of the paper."
     config_class = MISAConfig
+    read = 'code; losses from memory'
     space = dict(sim=(.03, .1, .3), diff=(.03, .1, .3), recon=(.03, .1, .3))
     def __init__(self, config, spec):
         super().__init__(config, spec)

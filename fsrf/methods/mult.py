@@ -31,6 +31,7 @@ PUBLISHED = dict(width=30, heads=10, cross_layers=4, memory_layers=3, widen=4, p
 class MulT(Method):
     "Directional cross-modal Transformers between all pairs of modalities, trained on MRM views."
     config_class = MulTConfig
+    read = 'abstract, code'
     space = dict(memory_layers=(1, 2), pool=('mean', 'last'))
     def __init__(self, config, spec):
         super().__init__(config, spec)

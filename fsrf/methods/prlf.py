@@ -85,6 +85,7 @@ class PRLFConfig(BackboneConfig):
 class PRLF(BackboneMethod):
     "The most reliable modality leads, the others are aligned to it step by step (after the abstract)."
     config_class, normalised = PRLFConfig, True          # Fisher information about an encoding depends on its scale
+    read = 'abstract'
     space = dict(fisher=(0., .5, 1.), unimodal=(.1, .3, 1.), align=(.03, .1, .3), steps=(1, 2))
     def __init__(self, config, spec):
         super().__init__(config, spec)

@@ -93,6 +93,7 @@ class TFRNetConfig(BackboneConfig):
 class TFRNet(BackboneMethod):
     "Attention within and between modalities rebuilds the missing frames' features; gated fusion (after the authors' code; paper not read)."
     config_class = TFRNetConfig
+    read = 'code'
     space = dict(rec=(.1, .3, 1.), attention=(1, 2))
     def __init__(self, config, spec):
         super().__init__(config, spec)

@@ -83,6 +83,7 @@ class UMDFConfig(BackboneConfig):
 class UMDF(BackboneMethod):
     "Two missing cases of a sample agree in one network, cross-modal attention of two grains; after a second-hand description."
     config_class = UMDFConfig
+    read = 'abstract, a summary'
     space = dict(log=(.1, .3, 1.), feat=(.03, .1, .3), tau=(1., 2., 4.))
     def __init__(self, config, spec):
         super().__init__(config, spec)
