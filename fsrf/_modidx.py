@@ -491,6 +491,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'fsrf.methods.fsrf.FSRF.fuse': ('methods/fsrf.html#fsrf.fuse', 'fsrf/methods/fsrf.py'),
                                    'fsrf.methods.fsrf.FSRF.fusion_width': ('methods/fsrf.html#fsrf.fusion_width', 'fsrf/methods/fsrf.py'),
                                    'fsrf.methods.fsrf.FSRF.represent': ('methods/fsrf.html#fsrf.represent', 'fsrf/methods/fsrf.py'),
+                                   'fsrf.methods.fsrf.FSRF.split': ('methods/fsrf.html#fsrf.split', 'fsrf/methods/fsrf.py'),
                                    'fsrf.methods.fsrf.FSRFConfig': ('methods/fsrf.html#fsrfconfig', 'fsrf/methods/fsrf.py'),
                                    'fsrf.methods.fsrf.das': ('methods/fsrf.html#das', 'fsrf/methods/fsrf.py'),
                                    'fsrf.methods.fsrf.dhf': ('methods/fsrf.html#dhf', 'fsrf/methods/fsrf.py'),
