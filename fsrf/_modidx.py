@@ -217,6 +217,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'fsrf.figures.difference_figure': ('figures.html#difference_figure', 'fsrf/figures.py'),
                               'fsrf.figures.figure_caption': ('figures.html#figure_caption', 'fsrf/figures.py'),
                               'fsrf.figures.figure_order': ('figures.html#figure_order', 'fsrf/figures.py'),
+                              'fsrf.figures.gain_map': ('figures.html#gain_map', 'fsrf/figures.py'),
                               'fsrf.figures.inter_figure': ('figures.html#inter_figure', 'fsrf/figures.py'),
                               'fsrf.figures.learning_figure': ('figures.html#learning_figure', 'fsrf/figures.py'),
                               'fsrf.figures.method_style': ('figures.html#method_style', 'fsrf/figures.py'),
