@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['POOLS', 'masked_mean', 'last_frame', 'sinusoids', 'TimeDropout', 'Block', 'SequenceEncoder', 'without_repeats',
-           'VectorEncoder', 'reverse_gradient', 'Fusion', 'Head', 'PerModality', 'PairScore', 'js_information']
+           'VectorEncoder', 'taps', 'gather', 'masked', 'reverse_gradient', 'Fusion', 'Head', 'PerModality',
+           'PairScore', 'js_information']
 
 # %% ../nbs/07_layers.ipynb #add8167f
 import math
@@ -69,16 +70,17 @@ class SequenceEncoder(nn.Module):
         self.blocks = nn.ModuleList(Block(d, heads, dropout) for _ in range(layers))
         self.drop = TimeDropout(input_dropout)
         self.register_buffer('positions', sinusoids(max_len, d), persistent=False)
-    def encode(self, x, length, observed):
+    def convolve(self, x): return self.conv(self.drop(x).transpose(1, 2)).transpose(1, 2)
+    def encode(self, x, length, observed, convolve=None):
         mask = observed if self.mask_aware else frame_mask(length, x.shape[1])
         keys = mask | (torch.arange(x.shape[1], device=x.device) == 0)   # one key at least, or softmax gives NaN
-        h = self.conv(self.drop(x).transpose(1, 2)).transpose(1, 2) + self.positions[:x.shape[1]]
+        h = (convolve or self.convolve)(x) + self.positions[:x.shape[1]]
         for block in self.blocks: h = block(h, keys)
         return self.pool(h, mask)
-    def forward(self, x, length, observed):
-        if x.device.type != 'cpu' or not len(x): return self.encode(x, length, observed)
+    def forward(self, x, length, observed, convolve=None):
+        if x.device.type != 'cpu' or not len(x): return self.encode(x, length, observed, convolve)
         *distinct, row = without_repeats(x, length, observed)
-        return self.encode(*distinct)[row]
+        return self.encode(*distinct, convolve)[row]
 
 # %% ../nbs/07_layers.ipynb #69b2bc6a
 def without_repeats(x, length, observed):
@@ -102,6 +104,29 @@ class VectorEncoder(nn.Module):
     def forward(self, x, length=None, observed=None):
         x = self.drop(x.squeeze(1))
         return self.net(x) + self.linear(x)
+    def masked(self, x, length=None):
+        "As `SequenceEncoder.masked`."
+        there, gone = self(x), self(torch.zeros_like(x[:1]))
+        return lambda observed: torch.where(observed, there, gone)
+
+# %% ../nbs/07_layers.ipynb #9a95202b
+def taps(self: SequenceEncoder, x):
+    "(B, T, dim) -> (B, T, 3 d): what each frame gives to the next one, to itself, and to the one before."
+    return F.linear(x, self.conv.weight.permute(2, 0, 1).flatten(0, 1))
+
+def gather(self: SequenceEncoder, taps):
+    "`convolve` of the frames whose `taps` are left, without dropout."
+    to_next, own, to_last = taps.chunk(3, -1)
+    h = own + self.conv.bias
+    h[:, 1:] += to_next[:, :-1]; h[:, :-1] += to_last[:, 1:]
+    return h
+
+def masked(self: SequenceEncoder, x, length):
+    "A function: observed (B, T) -> `forward` of those frames of x alone."
+    products = self.taps(x)
+    return lambda observed: self(products*observed[..., None], length, observed, self.gather)
+
+SequenceEncoder.taps, SequenceEncoder.gather, SequenceEncoder.masked = taps, gather, masked
 
 # %% ../nbs/07_layers.ipynb #982a9ae7
 class _Reverse(torch.autograd.Function):

@@ -141,8 +141,8 @@ class BackboneMethod(Method):
     def fusion_width(self, m, d): return m*d
     def encode(self, batch):
         "Batch -> {modality: z (B, d)}: each from its own input alone."
-        z = {m: e(batch.x[m], batch.length[m], batch.observed[m]) for m, e in self.encoders.items()}
-        return {m: F.layer_norm(v, v.shape[-1:]) for m, v in z.items()} if self.normalised else z
+        return self.scaled({m: e(batch.x[m], batch.length[m], batch.observed[m]) for m, e in self.encoders.items()})
+    def scaled(self, z): return {m: F.layer_norm(v, v.shape[-1:]) for m, v in z.items()} if self.normalised else z
     def represent(self, z, present): return self.fusion(z.flatten(1))
     def logits(self, h): return shape_logits(self.spec, self.head(h))
     def decide(self, z, present):
@@ -195,16 +195,24 @@ def _masked(self: Sweep, batch, condition): return apply_mask(batch, keep_rows(s
 def _afresh(self: Sweep, method, batch):
     return torch.stack([method.predict(self._masked(batch, c)).cpu() for c in self.conditions])
 
+def _encoder(method, batch):
+    "A function {modality: observed} -> `method.encode` of those frames alone; the backbone's encoders make the frames' products once."
+    encoders = getattr(method, 'encoders', {})
+    if getattr(type(method), 'encode', None) is not BackboneMethod.encode or {*map(type, encoders.values())} - {SequenceEncoder, VectorEncoder}:
+        return lambda left: method.encode(apply_mask(batch, left))
+    parts = {m: e.masked(batch.x[m], batch.length[m]) for m, e in encoders.items()}
+    return lambda left: method.scaled({m: part(left[m]) for m, part in parts.items()})
+
 def _shared(self: Sweep, method, batch):
-    "As `_afresh`, with the encodings of whole and of zeroed modalities made once."
+    "As `_afresh`, with the encodings of whole and of zeroed modalities, and the frames' products, made once."
     def drops_frames(c): return any(0 < c.rate(m) for m in c.subset) and not all(c.rate(m) == 1 for m in c.subset)
     whole = method.encode(batch)
     zero = method.encode(zeroed(batch))
-    out = []
+    encode, out = _encoder(method, batch) if any(map(drops_frames, self.conditions)) else None, []
     for c in self.conditions:
         if drops_frames(c):
-            b = self._masked(batch, c)
-            z, present = method.encode(b), b.present
+            left = {m: k & batch.observed[m] for m, k in keep_rows(self.keep[c], batch.index).items()}
+            z, present = encode(left), torch.stack([k.any(1) for k in left.values()], 1)
         else:
             here = [m in c.subset and c.rate(m) < 1 for m in batch.names]
             z = {m: whole[m] if h else zero[m] for m, h in zip(batch.names, here)}

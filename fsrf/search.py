@@ -134,17 +134,20 @@ def trials_table(journal, grid):
     return pd.DataFrame(rows, columns=['dataset', 'method', 'trial', 'fold', 'valid', 'kept', 'epochs', 'seconds', 'settings'])
 
 # %% ../nbs/14c_search.ipynb #2fe2481e
-def choose(table):
-    "{data set: {method: {'train': .., 'config': ..}}} from `trials_table`, as `fsrf reproduce --tuned` takes it."
+def choose(table, defaults=None):
+    """{data set: {method: {'train': .., 'config': ..}}} from `trials_table`, as `fsrf reproduce --tuned` takes it. `defaults`,
+    {data set: [methods]}, are cells without a search."""
+    def start(ds):
+        every = frame('complete', ds)
+        return {'*': every | dict(train=every['train'] | dict(refit=ds.folds is not None))}
     out = {}
     budgets = table.groupby(['dataset', 'method']).trial.nunique()
     if (uneven := budgets.groupby('dataset').nunique() > 1).any():
         raise FsrfError('not the same number of trials for every method', where=', '.join(uneven.index[uneven]),
                         found=budgets.to_dict(), do='run the search to its end first')
     for d, t in table.groupby('dataset', sort=False):
-        ds = load_dataset(d)
-        every = frame('complete', ds)
-        out[d] = {'*': every | dict(train=every['train'] | dict(refit=ds.folds is not None))}
+        out[d] = start(load_dataset(d))
         for m, own in t.groupby('method'):
             out[d][m] = json.loads(own[own.trial == own.groupby('trial').valid.mean().idxmax()].settings.iloc[0])
+    for d, methods in (defaults or {}).items(): out[d] = start(ds := load_dataset(d)) | {m: frame(m, ds) for m in methods}
     return out
