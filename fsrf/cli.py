@@ -8,7 +8,7 @@ __all__ = ['DATASETS', 'METHODS', 'SEEDS', 'NOTEBOOKS', 'names', 'numbers', 'par
            'command_report', 'data_files', 'main']
 
 # %% ../nbs/15_cli.ipynb #ebc33b3f
-import argparse, json, sys, tempfile, time
+import argparse, json, re, sys, tempfile, time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -17,8 +17,8 @@ from pathlib import Path
 DATASETS, METHODS, SEEDS = 'synthetic-quick', 'fsrf,corrkd,plain_mrm,complete,majority', '0,1,2'
 
 def names(text):
-    "`'a,b'` -> ['a', 'b']"
-    return [t.strip() for t in text.split(',') if t.strip()]
+    "`'a,b'` -> ['a', 'b']; a comma inside brackets, as in `synthetic?sizes=[48,16,24]`, does not part names."
+    return [t.strip() for t in re.split(r',(?![^\[\]]*\])', text) if t.strip()]
 
 # %% ../nbs/15_cli.ipynb #f9093119
 def numbers(text):

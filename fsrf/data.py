@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['TASKS', 'PARTS', 'DATASETS', 'READERS', 'ModalitySpec', 'DataSpec', 'frame_mask', 'Batch', 'map_batch', 'to_device',
            'repeat_batch', 'MultimodalDataset', 'sha256', 'select', 'joined', 'column_statistics', 'standardise',
-           'parts', 'make_folds', 'tensors', 'batch', 'batches', 'register_dataset', 'load_dataset', 'summary']
+           'parts', 'make_folds', 'tensors', 'batch', 'batches', 'register_dataset', 'load_dataset', 'is_dataset',
+           'summary']
 
 # %% ../nbs/01_data.ipynb #15a8d22a
 import dataclasses
@@ -269,7 +270,7 @@ for _f in (tensors, batch, batches): setattr(MultimodalDataset, _f.__name__, _f)
 
 # %% ../nbs/01_data.ipynb #1e1a53b4
 DATASETS = {}
-READERS = []   # functions `str -> MultimodalDataset or None` for names that are paths; fsrf.check adds one
+READERS = []   # functions `str -> MultimodalDataset or None`: fsrf.check adds one for paths, fsrf.synthetic one for `preset?field=value`
 
 def register_dataset(name):
     "Decorator: make the function `() -> MultimodalDataset` known under `name`."
@@ -277,12 +278,16 @@ def register_dataset(name):
     return deco
 
 def load_dataset(name):
-    "The data set registered under `name`, or in the file of that name if a reader takes it; else an error that lists what is known."
+    "The data set registered under `name`, or what a reader makes of the name (a path, say); else an error that lists what is known."
     if name in DATASETS: return DATASETS[name]()
     for reader in READERS:
         if (ds := reader(name)) is not None: return ds
     raise FsrfError('unknown data set', where='dataset', found=repr(name), expected=', '.join(DATASETS) or 'none registered',
                     do='import the module that registers it, pass it as a plug-in, or give the path of a data file')
+
+def is_dataset(name):
+    "Does `load_dataset` take this name? A reader that takes it reads it, so its errors come here already."
+    return name in DATASETS or any(reader(name) is not None for reader in READERS)
 
 # %% ../nbs/01_data.ipynb #96f22dc1
 def summary(ds):

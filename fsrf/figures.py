@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['PALETTE', 'MAIN', 'BUSY', 'VERDICTS', 'method_style', 'figure_order', 'curves', 'new_figure', 'missing_rate_figure',
-           'curve_means', 'inter_figure', 'difference_figure', 'learning_figure', 'figure_caption', 'save_figure']
+           'curve_means', 'inter_figure', 'difference_figure', 'gain_map', 'learning_figure', 'figure_caption',
+           'save_figure']
 
 # %% ../nbs/14_figures.ipynb #3399c010
 import io
@@ -159,6 +160,20 @@ def difference_figure(table, label):
     for ax, t in zip(axes, groups): _difference_panel(ax, t, order)
     fig.supxlabel(label, fontsize=9)
     return fig
+
+# %% ../nbs/14_figures.ipynb #3c4a01ee
+def gain_map(ax, difference, sure, limit):
+    "Heat map of `difference` (frame y x x), scale +-`limit`; cells that are not `sure` (frame of bool) are hatched. Returns the image."
+    from matplotlib.patches import Rectangle
+    image = ax.imshow(difference.to_numpy(float), cmap='RdBu', vmin=-limit, vmax=limit, aspect='auto')
+    for (i, j), v in np.ndenumerate(difference.to_numpy(float)):
+        known = bool(sure.iloc[i, j])
+        if not known: ax.add_patch(Rectangle((j - .5, i - .5), 1, 1, facecolor=(1, 1, 1, .6), hatch='////', edgecolor='#cccccc', lw=0))
+        ax.text(j, i, f'{v:+.1f}'.replace('-0.0', '+0.0'), ha='center', va='center', fontsize=8 if known else 6.5, weight='bold' if known else 'normal', clip_on=True,
+                color='white' if known and abs(v) > .65*limit else 'black' if known else '#555555')
+    for axis, names in ((ax.xaxis, difference.columns), (ax.yaxis, difference.index)): axis.set_ticks(range(len(names)), [str(n) for n in names])
+    ax.set_xlabel(difference.columns.name or '', fontsize=8); ax.set_ylabel(difference.index.name or '', fontsize=8); ax.tick_params(labelsize=7, length=2)
+    return image
 
 # %% ../nbs/14_figures.ipynb #f6fafa9b
 def learning_figure(history):

@@ -54,7 +54,7 @@ def template_hash(path):
     return hash_json([(c['cell_type'], ''.join(c['source']), c['metadata'].get('tags', [])) for c in read_json(path)['cells']])
 
 # %% ../nbs/14_run.ipynb #c76061f4
-AFTER = ('report', 'figures', 'kernels', 'cluster', 'progress', 'outputs', 'run', 'cli', '_modidx')     # nothing that a run computes comes from these
+AFTER = ('report', 'figures', 'kernels', 'cluster', 'progress', 'outputs', 'effects', 'run', 'cli', '_modidx')     # nothing that a run computes comes from these
 
 @lru_cache
 def code_hash(method):
@@ -266,7 +266,7 @@ def _known(kind, names, known):
 def check_grid(datasets, methods, seeds, settings):
     "Names, seeds and settings, all before any training; errors list what is known."
     _known('method', methods, METHODS); _known('seed', seeds, None)
-    _known('data set', datasets, [*data.DATASETS, *(d for d in datasets if Path(d).exists())])      # a path is read by `formats`
+    _known('data set', datasets, [*data.DATASETS, *filter(data.is_dataset, datasets)])
     for s in seeds:
         if not isinstance(s, int) or isinstance(s, bool) or s < 0: raise FsrfError('a seed is an integer from 0', where='seeds', found=repr(s))
     TrainConfig.from_dict(settings.get('train', {})); EvalConfig.from_dict(settings.get('evaluation', {}))

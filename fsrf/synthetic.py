@@ -4,17 +4,18 @@
 
 # %% auto #0
 __all__ = ['HIDDEN', 'QUICK', 'PRESETS', 'FACTORS', 'SyntheticConfig', 'plant', 'label_score', 'make_labels', 'draw_lengths',
-           'temporal_noise', 'latent_frames', 'make_sequence', 'make_synthetic', 'probe_r2', 'probe_table',
-           'probe_heatmap']
+           'temporal_noise', 'latent_frames', 'make_sequence', 'make_synthetic', 'named_config', 'named_set',
+           'probe_r2', 'probe_table', 'probe_heatmap']
 
 # %% ../nbs/03_synthetic.ipynb #65f34306
+import contextlib, json
 from dataclasses import dataclass
 from functools import partial
 import numpy as np, pandas as pd
 from scipy.signal import lfilter
 from scipy.special import ndtri
 from .core import Config, FsrfError, setting, stable_seed
-from .data import TASKS, MultimodalDataset, register_dataset
+from .data import READERS, TASKS, MultimodalDataset, register_dataset
 
 # %% ../nbs/03_synthetic.ipynb #a2de49fb
 @dataclass(frozen=True)
@@ -173,6 +174,29 @@ PRESETS = {
 }
 for _name, (_config, _title) in PRESETS.items():
     register_dataset(_name)(partial(make_synthetic, _config, name=_name, title=_title))
+
+# %% ../nbs/03_synthetic.ipynb #9f408728
+def named_config(name):
+    "The config that `preset?field=value&field=value` stands for; None if the part before `?` is no preset."
+    preset, mark, text = name.partition('?')
+    if not mark or preset not in PRESETS: return None
+    changes = {}
+    for part in text.split('&'):
+        field, equals, value = part.partition('=')
+        if not equals or field in changes:
+            raise FsrfError('cannot read a planted set', where=f'{name}, field {field!r}', found='given twice' if equals else 'no value',
+                            expected='preset?field=value&field=value, each field once')
+        with contextlib.suppress(json.JSONDecodeError): value = json.loads(value)
+        changes[field] = tuple(value) if isinstance(value, list) else value
+    return PRESETS[preset][0].replace(**changes)
+
+def named_set(name):
+    "For `load_dataset`: the data set of `named_config`, or None."
+    if (config := named_config(name)) is None: return None
+    preset, _, text = name.partition('?')
+    return make_synthetic(config, name=name, title=f'{PRESETS[preset][1]}, {text.replace("&", ", ")}')
+
+if named_set not in READERS: READERS.append(named_set)
 
 # %% ../nbs/03_synthetic.ipynb #43ede8f3
 def probe_r2(representation, factor, *, train, test):

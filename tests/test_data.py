@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from fsrf import cli, run
 from fsrf.core import FsrfError, generator, hash_file
 from fsrf.data import (DATASETS, TASKS, MultimodalDataset, column_statistics, load_dataset, make_folds,
                        register_dataset, standardise)
@@ -271,6 +272,15 @@ def test_temporal_noise_is_stationary(memory):
     e = temporal_noise((4000, 12, 2), memory, np.random.default_rng(0))
     np.testing.assert_allclose(e.std((0, 2)), 1, atol=.06)
     assert np.corrcoef(e[:, 5].ravel(), e[:, 6].ravel())[0, 1] == pytest.approx(memory, abs=.04)
+
+
+def test_a_planted_set_by_its_name_in_a_grid_and_the_command_line():
+    name = "synthetic-quick?label_shared=0.9&sizes=[60,20,20]"
+    (one, other), ids = run.plan([name, "synthetic-quick"], ["majority"], [0])
+    assert one.dataset == name and ids[0].startswith("majority-synthetic-quick-label_shared-0.9-sizes-60-20-20--s0-")
+    assert cli.names(f"{name},synthetic-quick") == [one.dataset, other.dataset]
+    with pytest.raises(FsrfError, match="label_sharde"):
+        run.plan(["synthetic-quick?label_sharde=0.9"], ["majority"], [0])
 
 
 @pytest.mark.parametrize("name", [n for n in PRESETS if n != "synthetic"])

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from fsrf import report
 from fsrf.core import find_root
+from fsrf.kernels import run_notebook
 
 ROOT = find_root()
 FILES = sorted((ROOT / "data" / "results").glob("*.csv.gz"))
@@ -41,6 +42,27 @@ def test_figures_are_there_and_name_their_notebook(name):
     svg = (ROOT / "figures" / f"{name}.svg").read_text(encoding="utf-8")
     assert (ROOT / "figures" / f"{name}.png").stat().st_size > 10_000
     assert re.search(rf"nbs/(paper|explanations)/{name}\.ipynb", svg)
+
+
+@pytest.mark.parametrize(("name", "folder"), [("table_ablation", "ablation"), ("map_factorization", "map")])
+def test_table_of_differences(name, folder, tmp_path):
+    "The template writes what is committed; where no rows are, it says so and shows made-up ones"
+    there = bool(list((ROOT / "data" / "results" / folder).glob("*.csv.gz")))
+    run_notebook(ROOT / "nbs" / "paper" / f"{name}.ipynb", tmp_path / "run.ipynb", dict(out_dir=str(tmp_path)))
+    cells = json.loads((tmp_path / "run.ipynb").read_text(encoding="utf-8"))["cells"]
+    shown = json.dumps([c["outputs"] for c in cells if c["cell_type"] == "code"])
+    assert ("made-up rows, shows only the form" in shown) != there
+    for kind in ("md", "csv"):
+        made = (tmp_path / f"{name}.{kind}").read_bytes()
+        assert not there or made == (ROOT / "figures" / f"{name}.{kind}").read_bytes(), f"{name}.{kind} is stale: make figures"
+    assert (tmp_path / f"{name}.png").stat().st_size > 10_000
+
+
+def test_ablations_stand_beside_the_full_method():
+    from fsrf.methods.fsrf import ABLATIONS
+    for path in sorted((ROOT / "data" / "results" / "ablation").glob("*.csv.gz")):
+        seeds = report.read_rows(path).groupby("method").seed.nunique()
+        assert "full" in seeds.index and set(seeds.index) <= {"full", *ABLATIONS} and seeds.nunique() == 1, path.name
 
 
 def test_tuned_settings_are_the_best_trials_of_equal_budgets():

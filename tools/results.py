@@ -1,18 +1,29 @@
 """The committed rows, from nothing: on each set all methods that were searched there, with the chosen settings, and the floors.
 
-    make results        (FSRF_DATA must point to the development sets; goes on where it was cut off)
+    make results                    (FSRF_DATA must point to the development sets; goes on where it was cut off)
+    make results ARGS=--ablation    FSRF with its chosen settings, and each of its ABLATIONS over them: data/results/ablation/
+    make results ARGS=--map         FSRF and plain-MRM, both with their defaults, on sets planted for it: data/results/map/
 
 Writes data/results/<data set>.csv.gz, a file of rows per data set. `make figures` makes the tables and figures of them.
 """
-import argparse, gzip, io, sys
+import argparse, gzip, io, itertools, sys
+import pandas as pd
 from fsrf.core import find_root, read_json, write_atomic
 from fsrf import run
 from fsrf.cluster import Executor
+from fsrf.method import method_config
+from fsrf.report import headline
+from fsrf.search import frame
 from fsrf.synthetic import PRESETS
 
 SEEDED = ('language_only',)     # beside all that were searched on a set
 EVALUATION = dict(evaluation=dict(rates=[*(i/10 for i in range(10)), .95, 1.]))      # .95: the far end, where the paper says that it is weak
 ONCE = ('majority', 'ridge', 'ridge_subset', 'zero_input')      # the first three know no seed, only the folds' repetition
+ABLATED = ('meld-3class-minilm', 'synthetic-redundant', 'synthetic-complementary', 'synthetic-noisy')
+# The map: how much of the label is shared, against three levels of nuisance and noise. Each seed plants a set of its own, so that the
+# intervals hold for sets of that kind and not for one draw; 1000 test items, so that they are not the test's own noise.
+MAP_METHODS, SHARED, LEVELS = ('fsrf', 'plain_mrm'), (.05, .35, .65, .95), ((.3, .2), (1., .5), (3., .8))
+PLANTED = 'synthetic-quick?sizes=[480,160,1000]&label_shared={}&nuisance={}&noise={}&seed={}'
 
 
 def packed(rows):
@@ -22,25 +33,83 @@ def packed(rows):
     return out.getvalue()
 
 
+def write_rows(rows, *path):
+    path = write_atomic(find_root()/'data'/'results'/'/'.join(path), packed(rows))
+    print(f'{path.relative_to(find_root())}: {len(rows)} rows, {path.stat().st_size/1e3:.0f} kB', flush=True)
+
+
+def rows_of(parts, out, submit):
+    """Rows of [(label or None, specs, ids)], made as one queue: what a table of differences reads, the label as the method's name.
+    Beside them the failed outcomes."""
+    run.make_folder(out)
+    ids = [i for _, _, some in parts for i in some]
+    made = run.run_all([s for _, specs, _ in parts for s in specs], ids, out, submit=submit)
+    failed = {o.id: o for o in made if o.status == 'failed'}
+    found = []
+    for label, _, ids in parts:
+        if good := [i for i in ids if i not in failed]:
+            rows = run.collect(out, good)
+            rows = rows[rows.protocol.isin(['inter', 'intra']) & rows.metric.isin([headline(rows), 'constant_prediction'])]
+            found.append(rows.assign(method=label) if label else rows)
+    if not found: sys.exit('every run failed:\n' + '\n'.join(map(str, failed.values())))
+    return pd.concat(found, ignore_index=True), list(failed.values())
+
+
+def seeds_of(name, seeds): return list(range(seeds or (3 if name in PRESETS else 5)))
+
+
+def main_rows(name, seeds, out, tuned, submit):
+    "A file of all methods on a data set; returns what failed."
+    repeats = run.n_repeats(run.dataset(name))
+    made = [o for methods, s in (([*(m for m in tuned[name] if m != '*'), *SEEDED], seeds), (ONCE, seeds[:repeats]))
+            for o in run.reproduce([name], list(methods), s, out, tuned=tuned, settings=EVALUATION, submit=submit)]
+    rows = run.collect(out, [o.id for o in made if o.status != 'failed'])
+    write_rows(rows.sort_values(['method', 'seed', 'fold'], kind='stable'), f'{name}.csv.gz')
+    return [o for o in made if o.status == 'failed']
+
+
+def ablation_rows(name, seeds, out, tuned, submit):
+    "A file of FSRF and its ablations on a data set; returns what failed."
+    from fsrf.methods.fsrf import ABLATIONS
+    _, own = run.tuned_for(tuned, name, 'fsrf')
+    full = method_config('fsrf', own)
+    changes = {'full': {}} | {k: c for k, c in ABLATIONS.items() if method_config('fsrf', own | c) != full}      # one that is FSRF's own form is no ablation
+    parts = [(k, *run.plan([name], ['fsrf'], seeds, tuned=tuned, settings=dict(fsrf=c, **EVALUATION))) for k, c in changes.items()]
+    rows, failed = rows_of(parts, out, submit)
+    write_rows(rows, 'ablation', f'{name}.csv.gz')
+    return failed
+
+
+def map_rows(seeds, shared, levels, out, submit):
+    "The file of the map; returns what failed."
+    parts = []
+    for level, s, seed in itertools.product(levels, shared, seeds):
+        name = PLANTED.format(s, *level, seed)
+        settings = {name: {m: frame(m, run.dataset(name)) for m in MAP_METHODS}}
+        parts.append((None, *run.plan([name], list(MAP_METHODS), [seed], tuned=settings, settings=EVALUATION)))
+    rows, failed = rows_of(parts, out, submit)
+    write_rows(rows, 'map', f'{PLANTED.partition("?")[0]}.csv.gz')
+    return failed
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('--sets', help='default: all that were searched'); p.add_argument('--seeds', type=int, help='default: 5, on synthetic sets 3'); p.add_argument('--workers', type=int); p.add_argument('--cluster')
     p.add_argument('--out', default='runs/results')
+    p.add_argument('--ablation', action='store_true', help=f'default sets: {", ".join(ABLATED)}'); p.add_argument('--map', action='store_true')
+    p.add_argument('--shared', help=f'of the map, label_shared (default: {SHARED})'); p.add_argument('--level', type=int, help='of the map, only this level of noise (0, 1, 2)')
     a = p.parse_args()
     root, bad = find_root(), []
-    tuned = read_json(root/'data'/'results'/'tuned.json')
-    sets = a.sets.split(',') if a.sets else list(tuned)
+    tuned, out = read_json(root/'data'/'results'/'tuned.json'), (root/a.out).resolve()
+    sets = [] if a.map else a.sets.split(',') if a.sets else list(ABLATED if a.ablation else tuned)
     if unsearched := [d for d in sets if d not in tuned]: sys.exit(f'not searched yet: {", ".join(unsearched)}; make tune comes first, or name the others with --sets')
     run.load_all()
     with Executor(a.cluster, workers=a.workers, device='auto') as pool:
-        for name in sets:
-            seeds, repeats = list(range(a.seeds or (3 if name in PRESETS else 5))), run.n_repeats(run.dataset(name))
-            made = [o for methods, s in (([*(m for m in tuned[name] if m != '*'), *SEEDED], seeds), (ONCE, seeds[:repeats]))
-                    for o in run.reproduce([name], list(methods), s, root/a.out, tuned=tuned, settings=EVALUATION, submit=pool.submit)]
-            bad += [o for o in made if o.status == 'failed']
-            rows = run.collect(root/a.out, [o.id for o in made if o.status != 'failed'])
-            path = write_atomic(root/'data'/'results'/f'{name}.csv.gz', packed(rows.sort_values(['method', 'seed', 'fold'], kind='stable')))
-            print(f'{path.relative_to(root)}: {len(rows)} rows, {path.stat().st_size/1e3:.0f} kB', flush=True)
+        make = ablation_rows if a.ablation else main_rows
+        for name in sets: bad += make(name, seeds_of(name, a.seeds), out, tuned, pool.submit)
+        if a.map:
+            shared = [float(s) for s in a.shared.split(',')] if a.shared else SHARED
+            bad += map_rows(range(a.seeds or 3), shared, LEVELS if a.level is None else LEVELS[a.level:a.level+1], out, pool.submit)
     if bad: sys.exit(f'{len(bad)} runs failed:\n' + '\n'.join(map(str, bad)))
 
 
