@@ -64,8 +64,9 @@ class Block(nn.Module):
 # %% ../nbs/07_layers.ipynb #9daf9415
 class SequenceEncoder(nn.Module):
     "(B, T, dim) frames -> (B, d): convolution over 3 frames, positions, `layers` blocks, pooling."
-    def __init__(self, dim, d, *, max_len, heads=4, layers=2, dropout=.1, input_dropout=0., pool='mean', mask_aware=False):
+    def __init__(self, dim, d, *, max_len, heads=4, layers=2, dropout=.1, input_dropout=0., pool='mean', mask_aware=False, rate_aware=False):
         super().__init__()
+        self.rate = nn.Parameter(torch.zeros(d)) if rate_aware else None
         self.conv, self.pool, self.mask_aware = nn.Conv1d(dim, d, 3, padding=1), POOLS[pool], mask_aware
         self.blocks = nn.ModuleList(Block(d, heads, dropout) for _ in range(layers))
         self.drop = TimeDropout(input_dropout)
@@ -76,7 +77,8 @@ class SequenceEncoder(nn.Module):
         keys = mask | (torch.arange(x.shape[1], device=x.device) == 0)   # one key at least, or softmax gives NaN
         h = (convolve or self.convolve)(x) + self.positions[:x.shape[1]]
         for block in self.blocks: h = block(h, keys)
-        return self.pool(h, mask)
+        z = self.pool(h, mask)
+        return z if self.rate is None else z + self.rate*(observed.sum(1)/length.clamp(min=1))[:, None]
     def forward(self, x, length, observed, convolve=None):
         if x.device.type != 'cpu' or not len(x): return self.encode(x, length, observed, convolve)
         *distinct, row = without_repeats(x, length, observed)

@@ -121,6 +121,7 @@ class BackboneConfig(Config):
     input_dropout: float = setting(.2, low=0, high=.95, help='on features')
     pool: str = setting('mean', choices=tuple(POOLS), help='mean over frames (CorrKD) or last frame (HRLF)')
     mask_aware: bool = setting(False, help='missing frames are kept out of attention and pooling [ours]')
+    rate_aware: bool = setting(False, help="a sequence's encoding is told what share of it was observed [ours]")
     frame_drop: float = setting(.5, low=0, high=1, help='MRM: probability that frames of a present modality drop [ours]')
 
 # %% ../nbs/10_method.ipynb #82045f59
@@ -137,7 +138,7 @@ class BackboneMethod(Method):
         c = self.config
         if s.is_vector: return VectorEncoder(s.dim, c.width, dropout=c.dropout, input_dropout=c.input_dropout)
         return SequenceEncoder(s.dim, c.width, max_len=s.max_len, heads=c.heads, layers=c.layers, pool=c.pool,
-                               dropout=c.attention_dropout, input_dropout=c.input_dropout, mask_aware=c.mask_aware)
+                               dropout=c.attention_dropout, input_dropout=c.input_dropout, mask_aware=c.mask_aware, rate_aware=c.rate_aware)
     def fusion_width(self, m, d): return m*d
     def encode(self, batch):
         "Batch -> {modality: z (B, d)}: each from its own input alone."

@@ -473,4 +473,4 @@ def frame_markdown(frame):
     "A data frame of texts as a table in GitHub's Markdown, its index first."
     head = [frame.index.name or '', *frame.columns]
     lines = [[str(i), *map(str, r)] for i, r in zip(frame.index, frame.to_numpy())]
-    return '\n'.join('| ' + ' | '.join(l) + ' |' for l in (head, ['---']*len(head), *lines)) + '\n'
+    return '\n'.join('| ' + ' | '.join(line) + ' |' for line in (head, ['---']*len(head), *lines)) + '\n'

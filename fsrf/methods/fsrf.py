@@ -174,4 +174,4 @@ ABLATIONS = {
     **{f'direction {d}': dict(direction=d) for d in DIRECTIONS if d not in (FSRFConfig.direction, 'none')},
     **{f'distance {d}': dict(distance=d) for d in DISTANCES if d != FSRFConfig.distance},
     'view 1 complete': dict(views='complete_incomplete'), 'view 1 complete, teaches': dict(views='complete_incomplete', direction='rich_to_poor'),
-    'complete third view': dict(views='two_and_complete'), 'recover': dict(recover=True), 'mask_aware': dict(mask_aware=True)}
+    'complete third view': dict(views='two_and_complete'), 'recover': dict(recover=True), 'mask_aware': dict(mask_aware=True), 'rate_aware': dict(rate_aware=True)}
