@@ -8,7 +8,7 @@ __all__ = ['REGULARISATION', 'SHARED', 'SEED', 'space', 'frame', 'settings', 'dr
 
 # %% ../nbs/14c_search.ipynb #6a06dccc
 import concurrent.futures as cf
-import json
+import dataclasses, json
 from pathlib import Path
 import numpy as np, pandas as pd
 from .core import FsrfError, canonical_json, seeded, stable_seed
@@ -40,10 +40,17 @@ def settings(frame, params):
 
 # %% ../nbs/14c_search.ipynb #af9ce931
 def draw(method, dataset, trial):
-    "The parameters of trial number `trial` (0: none, the defaults)."
+    "The parameters of trial number `trial` (0: none, the defaults): none that an earlier trial had, as long as the space has others."
     if not trial: return {}
-    rng = np.random.default_rng(stable_seed('tune', method, dataset, trial))
-    return {k: v[rng.integers(len(v))] for k, v in space(method).items()}
+    values, own = space(method), dataclasses.asdict(method_config(method))
+    light = {k: own[k] for k in REGULARISATION['light']}
+    taken = [dict(lr=TrainConfig().lr, regularisation=next((n for n, r in REGULARISATION.items() if r == light), ''), **{k: own[k] for k in values if k in own}),
+             *(draw(method, dataset, t) for t in range(1, trial))]
+    for attempt in range(100):
+        rng = np.random.default_rng(stable_seed('tune', method, dataset, trial, *[attempt][:attempt]))
+        new = {k: v[rng.integers(len(v))] for k, v in values.items()}
+        if new not in taken: break
+    return new
 
 # %% ../nbs/14c_search.ipynb #ee7ddc16
 SEED = 1000          # reported runs use 0, 1, 2, ...
