@@ -62,9 +62,7 @@ results: $(READY)  ## the committed rows, from nothing: data/results/
 
 figures: $(READY)  ## tables, figures and the reproduction report from the committed rows
 	mkdir -p runs/figures
-	$(BIN)/papermill --no-progress-bar nbs/paper/table_inter.ipynb runs/figures/table_inter.ipynb
-	$(BIN)/papermill --no-progress-bar nbs/paper/fig_missing_rate.ipynb runs/figures/fig_missing_rate.ipynb
-	$(BIN)/papermill --no-progress-bar nbs/paper/table_ablation.ipynb runs/figures/table_ablation.ipynb
-	$(BIN)/papermill --no-progress-bar nbs/paper/map_factorization.ipynb runs/figures/map_factorization.ipynb
+	for n in table_inter fig_missing_rate fig_differences high_rates table_ablation map_factorization; do \
+	  $(BIN)/papermill --no-progress-bar nbs/paper/$$n.ipynb runs/figures/$$n.ipynb || exit 1; done
 	cd nbs/explanations && ../../$(BIN)/jupyter nbconvert --log-level ERROR --to notebook --execute --inplace reproduction_report.ipynb
 	$(BIN)/nbdev-clean --fname nbs/explanations/reproduction_report.ipynb
