@@ -54,7 +54,7 @@ def template_hash(path):
     return hash_json([(c['cell_type'], ''.join(c['source']), c['metadata'].get('tags', [])) for c in read_json(path)['cells']])
 
 # %% ../nbs/14_run.ipynb #c76061f4
-AFTER = ('report', 'figures', 'kernels', 'cluster', 'progress', 'outputs', 'effects', 'run', 'cli', '_modidx')     # nothing that a run computes comes from these
+AFTER = ('report', 'figures', 'kernels', 'cluster', 'progress', 'outputs', 'results', 'run', 'cli', '_modidx')     # nothing that a run computes comes from these
 
 @lru_cache
 def code_hash(method):
