@@ -196,6 +196,7 @@ def _masked(self: Sweep, batch, condition): return apply_mask(batch, keep_rows(s
 def _afresh(self: Sweep, method, batch):
     return torch.stack([method.predict(self._masked(batch, c)).cpu() for c in self.conditions])
 
+# %% ../nbs/10_method.ipynb #92951b86
 def _encoder(method, batch):
     "A function {modality: observed} -> `method.encode` of those frames alone; the backbone's encoders make the frames' products once."
     encoders = getattr(method, 'encoders', {})
@@ -204,6 +205,7 @@ def _encoder(method, batch):
     parts = {m: e.masked(batch.x[m], batch.length[m]) for m, e in encoders.items()}
     return lambda left: method.scaled({m: part(left[m]) for m, part in parts.items()})
 
+# %% ../nbs/10_method.ipynb #44444df4
 def _shared(self: Sweep, method, batch):
     "As `_afresh`, with the encodings of whole and of zeroed modalities, and the frames' products, made once."
     def drops_frames(c): return any(0 < c.rate(m) for m in c.subset) and not all(c.rate(m) == 1 for m in c.subset)

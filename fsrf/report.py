@@ -126,6 +126,7 @@ def reading_notes(methods):
     parts = {m: METHODS[m][0].read for m in dict.fromkeys(methods) if m in METHODS and METHODS[m][0].read}
     return ['papers not read in full: ' + '; '.join(f'{m} (after: {r})' for m, r in parts.items())] if parts else []
 
+# %% ../nbs/13_report.ipynb #ea6ece2b
 def is_percent(metric): return metric.startswith(('f1', 'acc'))
 
 def metric_label(metric): return METRIC_NAMES.get(metric, metric) + (' (%)' if is_percent(metric) else '')
@@ -321,6 +322,7 @@ def paired_text(t):
                    f'{r.seeds} seeds{p}, {r.verdict}')
     return '\n'.join(out)
 
+# %% ../nbs/13_report.ipynb #a48ade43
 def compare(rows, a='fsrf'):
     "`paired_text` of one data set, or the reason why there is nothing to compare."
     try: t = paired_table(rows, a)
@@ -362,6 +364,7 @@ def save_tables(tables, name, *, folder=None):
                  csv=frame[['dataset', *frame.columns.drop('dataset')]].to_csv(index=False))
     return [write_atomic(folder/f'{name}.{kind}', text) for kind, text in texts.items()]
 
+# %% ../nbs/13_report.ipynb #cc3ca095
 def frame_markdown(frame):
     "A data frame of texts as a table in GitHub's Markdown, its index first."
     head = [frame.index.name or '', *frame.columns]

@@ -32,6 +32,7 @@ def frame(method, ds):
     n = len(ds.parts(scale=False)['train'])
     return dict(train=dict(batch_size=16 if n < 200 else 64, epochs=24, patience=4), config=dict(layers=min(1, method_config(method).layers)))
 
+# %% ../nbs/14c_search.ipynb #73c1ba1d
 def settings(frame, params):
     "`{'train': .., 'config': ..}` of a trial with `params` (of `space`)."
     own = {k: v for k, v in params.items() if k not in SHARED}
@@ -102,6 +103,7 @@ def _at_once(function, *arguments):
     except Exception as e: future.set_exception(e)
     return future
 
+# %% ../nbs/14c_search.ipynb #8ccd071a
 def _run_trials(open_trials, submit, progress):
     "Submit [(study, asked, arguments of run_trial)], and tell each study its value as it comes."
     futures = {submit(run_trial, *arguments): (study, asked) for study, asked, arguments in open_trials}
