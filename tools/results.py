@@ -6,7 +6,7 @@
 
 Writes data/results/<data set>.csv.gz, a file of rows per data set. `make figures` makes the tables and figures of them.
 """
-import argparse, gzip, io, itertools, sys
+import argparse, functools, gzip, io, itertools, sys
 import pandas as pd
 from fsrf.core import find_root, read_json, write_atomic
 from fsrf import run
@@ -58,11 +58,11 @@ def rows_of(parts, out, submit):
 def seeds_of(name, seeds): return list(range(seeds or (3 if name in PRESETS else 5)))
 
 
-def main_rows(name, seeds, out, tuned, submit):
-    "A file of all methods on a data set; returns what failed."
+def main_rows(name, seeds, out, tuned, submit, methods=None):
+    "A file of all methods (or of some) on a data set; returns what failed."
     repeats = run.n_repeats(run.dataset(name))
-    made = [o for methods, s in (([*(m for m in tuned[name] if m != '*'), *SEEDED], seeds), (ONCE, seeds[:repeats]))
-            for o in run.reproduce([name], list(methods), s, out, tuned=tuned, settings=EVALUATION, submit=submit)]
+    made = [o for some, s in (([*(m for m in tuned[name] if m != '*' and m in (methods or tuned[name])), *SEEDED], seeds), (ONCE, seeds[:repeats]))
+            for o in run.reproduce([name], list(some), s, out, tuned=tuned, settings=EVALUATION, submit=submit)]
     rows = run.collect(out, [o.id for o in made if o.status != 'failed'])
     write_rows(rows.sort_values(['method', 'seed', 'fold'], kind='stable'), f'{name}.csv.gz')
     return [o for o in made if o.status == 'failed']
@@ -94,6 +94,7 @@ def map_rows(seeds, shared, levels, out, submit):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('--methods', help='default: all that were searched on the set')
     p.add_argument('--sets', help='default: all that were searched'); p.add_argument('--seeds', type=int, help='default: 5, on synthetic sets 3'); p.add_argument('--workers', type=int); p.add_argument('--cluster')
     p.add_argument('--out', default='runs/results')
     p.add_argument('--ablation', action='store_true', help=f'default sets: {", ".join(ABLATED)}'); p.add_argument('--map', action='store_true')
@@ -105,7 +106,7 @@ def main():
     if unsearched := [d for d in sets if d not in tuned]: sys.exit(f'not searched yet: {", ".join(unsearched)}; make tune comes first, or name the others with --sets')
     run.load_all()
     with Executor(a.cluster, workers=a.workers, device='auto') as pool:
-        make = ablation_rows if a.ablation else main_rows
+        make = ablation_rows if a.ablation else functools.partial(main_rows, methods=a.methods and a.methods.split(','))
         for name in sets: bad += make(name, seeds_of(name, a.seeds), out, tuned, pool.submit)
         if a.map:
             shared = [float(s) for s in a.shared.split(',')] if a.shared else SHARED
