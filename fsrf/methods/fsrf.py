@@ -48,7 +48,7 @@ class FSRF(BackboneMethod):
     "DHF and DAS on the backbone; see the notebook for each term and its origin."
     config_class = FSRFConfig
     read = 'abstract, summaries'
-    space = dict(dhf=(.1, .3, 1.), das=(.1, .3, 1.), through=(False, True))
+    space = dict(dhf=(.1, .3, 1.), das=(.1, .3, 1.))
     def __init__(self, config, spec):
         super().__init__(config, spec)
         m, d, f = len(spec.modalities), config.width, config.factor_width
