@@ -56,8 +56,9 @@ class Bottleneck(nn.Module):
         self.drop = nn.Dropout(dropout)
     def forward(self, h):
         out = []
-        for layer in self.layers:
+        for i, layer in enumerate(self.layers):
             h = layer(self.drop(F.gelu(h) if out else h))
+            if i > 2: h = h + out[4-i]              # from the layer of the same width, or the stack learns next to nothing for twenty epochs
             out.append(h)
         return h, [torch.cat([out[0], out[4]], 1), torch.cat([out[1], out[3]], 1), out[2]]
 
