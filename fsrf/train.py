@@ -27,6 +27,7 @@ class TrainConfig(Config):
     batch_size: int = setting(64, low=2)
     epochs: int = setting(60, low=1, help='at most')
     patience: int = setting(12, low=1, help='epochs without a better validation score before it stops')
+    least: int = setting(1, low=1, help='epochs before it may stop: a network that starts as a constant predictor stands still at first')
     clip: float = setting(1., low=0, help='largest norm of the gradient; 0: no clipping')
     refit: bool = setting(False, help='once the epoch is chosen, train anew, as long, on the training and validation parts together')
     valid_rates: tuple = setting((.3, .6), help='missing rates that validation looks at, beside all subsets')
@@ -124,7 +125,7 @@ def _loop(method, train, valid, *, config, length, seed, run_dir, device, progre
     history, best = _unpack(state, key, method, optimizer) or ([], {})
     sweep = None if length else validation_sweep(valid, config, device)
     with tqdm(total=length or config.epochs, initial=len(history), desc=method.name, disable=not progress, leave=False) as bar:
-        while len(history) < (length or config.epochs) and (length or not _stopped(history, config.patience)):
+        while len(history) < (length or config.epochs) and (length or not _stopped(history, config)):
             start, epoch = time.perf_counter(), len(history)
             means = train_epoch(method, train, optimizer, config, seed=seed, epoch=epoch, device=device)
             score = dict(valid=validate(method, sweep)) if sweep else {}
@@ -138,4 +139,4 @@ def _loop(method, train, valid, *, config, length, seed, run_dir, device, progre
 
 # %% ../nbs/11_train.ipynb #121f9f55
 def _best(history): return max(range(len(history)), key=lambda i: history[i].get('valid', i))   # the first of equals; without scores the last
-def _stopped(history, patience): return bool(history) and len(history)-1 - _best(history) >= patience
+def _stopped(history, c): return len(history) >= c.least and len(history)-1 - _best(history) >= c.patience
