@@ -22,10 +22,10 @@ class TokenEncoder(SequenceEncoder):
     def __init__(self, dim, d, k, **kw):
         super().__init__(dim, d, **kw)
         self.tokens, self.norm = nn.Parameter(.1*torch.randn(k, d)), nn.LayerNorm(d)
-    def encode(self, x, length, observed):
+    def encode(self, x, length, observed, convolve=None):
         k, frame = len(self.tokens), torch.arange(x.shape[1], device=x.device)
         mask = observed if self.mask_aware else frame < length[:, None]
-        h = self.conv(self.drop(x).transpose(1, 2)).transpose(1, 2) + self.positions[:x.shape[1]]
+        h = (convolve or self.convolve)(x) + self.positions[:x.shape[1]]
         h, keys = torch.cat([self.tokens.expand(len(x), -1, -1), h], 1), F.pad(mask, (k, 0), value=True)
         for block in self.blocks: h = block(h, keys)
         return self.norm(h[:, :k] + self.pool(h[:, k:], mask)[:, None])
