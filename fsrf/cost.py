@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from .core import FsrfError, generator, seeded
 from .data import repeat_batch
 from .method import METHODS, build, n_parameters
-from .report import FLOORS
+from .report import FLOORS, frame_markdown
 from .train import TrainConfig, train_epoch
 
 # %% ../nbs/13e_cost.ipynb #b3973dcc
@@ -157,5 +157,4 @@ def markdown(table, base=BASE):
     "A `cost_table` as Markdown: each value, and in brackets its ratio to `base`."
     times = ratios(table, base)
     def cell(m, c): return '–' if np.isnan(table.loc[m, c]) else COLUMNS[c][1].format(table.loc[m, c]) + f' ({times.loc[m, c]:.2f})'
-    lines = [['method', *(COLUMNS[c][0] for c in table)], ['---', *['--:' for _ in table]], *([m, *(cell(m, c) for c in table)] for m in table.index)]
-    return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines) + '\n'
+    return frame_markdown(pd.DataFrame({COLUMNS[c][0]: [cell(m, c) for m in table.index] for c in table}, index=table.index), '--:')

@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['TASKS', 'PARTS', 'DATASETS', 'READERS', 'ModalitySpec', 'DataSpec', 'frame_mask', 'Batch', 'map_batch', 'to_device',
            'repeat_batch', 'MultimodalDataset', 'sha256', 'select', 'joined', 'column_statistics', 'standardise',
-           'parts', 'make_folds', 'tensors', 'batch', 'batches', 'register_dataset', 'load_dataset', 'is_dataset',
-           'summary']
+           'parts', 'make_folds', 'tensors', 'batch', 'batches', 'register_dataset', 'load_dataset', 'summary']
 
 # %% ../nbs/01_data.ipynb #15a8d22a
 import dataclasses
@@ -284,10 +283,6 @@ def load_dataset(name):
         if (ds := reader(name)) is not None: return ds
     raise FsrfError('unknown data set', where='dataset', found=repr(name), expected=', '.join(DATASETS) or 'none registered',
                     do='import the module that registers it, pass it as a plug-in, or give the path of a data file')
-
-def is_dataset(name):
-    "Does `load_dataset` take this name? A reader that takes it reads it, so its errors come here already."
-    return name in DATASETS or any(reader(name) is not None for reader in READERS)
 
 # %% ../nbs/01_data.ipynb #96f22dc1
 def summary(ds):

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np, pandas as pd
 from .core import FsrfError, find_root, write_atomic
 from .method import METHODS
-from .results import COLUMNS, KEY, RUN, check_rows, example_rows, read_rows, select_rows  # noqa: F401 (a reader of tables needs one import)
+from .results import RUN, check_rows, example_rows, read_rows, select_rows  # noqa: F401 (a reader of tables needs one import)
 from .stats import bootstrap_ci, holm, paired_difference, t_interval
 
 # %% ../nbs/13_report.ipynb #501ba2fe
@@ -365,8 +365,8 @@ def save_tables(tables, name, *, folder=None):
     return [write_atomic(folder/f'{name}.{kind}', text) for kind, text in texts.items()]
 
 # %% ../nbs/13_report.ipynb #cc3ca095
-def frame_markdown(frame):
-    "A data frame of texts as a table in GitHub's Markdown, its index first."
+def frame_markdown(frame, rule='---'):
+    "A data frame of texts as a table in GitHub's Markdown, its index first; `rule` '--:' sets the columns right."
     head = [frame.index.name or '', *frame.columns]
     lines = [[str(i), *map(str, r)] for i, r in zip(frame.index, frame.to_numpy())]
-    return '\n'.join('| ' + ' | '.join(line) + ' |' for line in (head, ['---']*len(head), *lines)) + '\n'
+    return '\n'.join('| ' + ' | '.join(line) + ' |' for line in (head, ['---', *[rule]*len(frame.columns)], *lines)) + '\n'

@@ -42,16 +42,16 @@ def settings(frame, params):
 # %% ../nbs/14c_search.ipynb #af9ce931
 def draw(method, dataset, trial):
     "The parameters of trial number `trial` (0: none, the defaults): none that an earlier trial had, as long as the space has others."
-    if not trial: return {}
-    values, own = space(method), dataclasses.asdict(method_config(method))
-    light = {k: own[k] for k in REGULARISATION['light']}
-    taken = [dict(lr=TrainConfig().lr, regularisation=next((n for n, r in REGULARISATION.items() if r == light), ''), **{k: own[k] for k in values if k in own}),
-             *(draw(method, dataset, t) for t in range(1, trial))]
-    for attempt in range(100):
-        rng = np.random.default_rng(stable_seed('tune', method, dataset, trial, *[attempt][:attempt]))
-        new = {k: v[rng.integers(len(v))] for k, v in values.items()}
-        if new not in taken: break
-    return new
+    values, own = space(method), dataclasses.asdict(method_config(method)) | dict(lr=TrainConfig().lr)
+    own['regularisation'] = next((n for n, r in REGULARISATION.items() if r.items() <= own.items()), '')
+    taken = [{k: own.get(k) for k in values}]                    # the defaults, then trial after trial
+    for t in range(1, trial + 1):
+        for attempt in range(100):
+            rng = np.random.default_rng(stable_seed('tune', method, dataset, t, *([attempt] if attempt else [])))
+            new = {k: v[rng.integers(len(v))] for k, v in values.items()}
+            if new not in taken: break
+        taken.append(new)
+    return taken[trial] if trial else {}
 
 # %% ../nbs/14c_search.ipynb #ee7ddc16
 SEED = 1000          # reported runs use 0, 1, 2, ...

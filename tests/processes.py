@@ -1,14 +1,29 @@
-"""What the tests with real processes share: waiting, looking whether a process lives, comparing rows."""
+"""What the tests with real processes share: the plug-in, waiting, looking whether a process lives, comparing rows."""
 
+import sys
 import time
 from pathlib import Path
 
 import pandas as pd
 import psutil
+import pytest
 
+from fsrf import data, method, run
 from fsrf.core import read_json
 
 PLUGIN = str(Path(__file__).resolve().parent / "plugins/tiny.py")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def plugin():
+    "The plug-in's names are known while these tests run"
+    run.load_all(PLUGIN)
+    yield
+    for name in ("broken", "waiting", "halting", "greedy", "flaky"):
+        method.METHODS.pop(name, None)
+    for name in ("tiny", "tiny-folds"):
+        data.DATASETS.pop(name, None)
+    sys.modules.pop("fsrf_plugin_tiny", None)
 
 
 def wait_for(condition, seconds=240):

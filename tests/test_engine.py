@@ -16,11 +16,11 @@ import pandas as pd
 import psutil
 import pytest
 
-from fsrf import cluster, data, method, run
+from fsrf import cluster, run
 from fsrf.core import FsrfError, read_json
 from fsrf.kernels import Limits
 from fsrf.outputs import MARKER, Store
-from processes import PLUGIN, alive, kernels, same_rows, wait_for
+from processes import PLUGIN, alive, kernels, plugin, same_rows, wait_for  # noqa: F401
 
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = dict(
@@ -30,17 +30,6 @@ SETTINGS = dict(
 )
 FLAGS = [f"{g}.{k}={json.dumps(v)}" for g, fields in SETTINGS.items() for k, v in fields.items()]
 FLAGS = [word for flag in FLAGS for word in ("--set", flag)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def plugin():
-    run.load_all(PLUGIN)
-    yield
-    for name in ("broken", "waiting", "halting", "greedy", "flaky"):
-        method.METHODS.pop(name, None)
-    for name in ("tiny", "tiny-folds"):
-        data.DATASETS.pop(name, None)
-    sys.modules.pop("fsrf_plugin_tiny", None)
 
 
 @pytest.fixture

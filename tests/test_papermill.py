@@ -16,11 +16,11 @@ import pandas as pd
 import psutil
 import pytest
 
-from fsrf import data, method, run
+from fsrf import method, run
 from fsrf.cluster import Executor
 from fsrf.core import FsrfError, hash_file, read_json
 from fsrf.evaluate import ROWS
-from processes import PLUGIN, alive, kernels, same_rows, wait_for
+from processes import PLUGIN, alive, kernels, plugin, same_rows, wait_for  # noqa: F401
 
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = dict(
@@ -31,18 +31,6 @@ SETTINGS = dict(
 
 
 QUICK = dict(evaluation=SETTINGS["evaluation"])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def plugin():
-    "The plug-in's names are known while these tests run"
-    run.load_all(PLUGIN)
-    yield
-    for name in ("broken", "waiting", "halting", "greedy", "flaky"):
-        method.METHODS.pop(name, None)
-    for name in ("tiny", "tiny-folds"):
-        data.DATASETS.pop(name, None)
-    sys.modules.pop("fsrf_plugin_tiny", None)
 
 
 @pytest.fixture(scope="module")
