@@ -53,9 +53,11 @@ def margin_loss(c, distance, present, margin=.15, anchors=32):
     positive = here & other[None, :, :, None] & ~far[:, None, None]
     own = torch.arange(m, device=c.device)
     near, negative = cos[:, own, own], here[:, own, own] & far[:, None]                     # (A, M, B): the same modality
-    hinge = (margin*distance[:a, None, None, None] - cos[..., None] + near[:, :, None, None]).clamp(min=0)
-    triple = (positive[..., None] & negative[:, :, None, None]).to(hinge.dtype)             # (A, M, M, B, B)
-    return (hinge*triple).sum() / triple.sum().clamp(min=1)
+    out = -1e4                                                                              # where it does not count, the hinge is 0
+    pull = torch.where(positive, -cos, out).flatten(2)                                      # (A, M, M B)
+    push = torch.where(negative, margin*distance[:a, None] + near, out)                     # (A, M, B)
+    triples = positive.flatten(2).sum(-1)*negative.sum(-1)
+    return F.relu(pull[..., None] + push[:, :, None]).sum() / triples.sum().clamp(min=1)
 
 # %% ../../nbs/methods/dmd.ipynb #91e3a77a
 class GraphUnit(nn.Module):

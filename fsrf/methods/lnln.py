@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import torch, torch.nn.functional as F
 from torch import nn
 from ..core import FsrfError, setting
-from ..crossmodal import CrossLayer
-from ..layers import Block, SequenceEncoder, VectorEncoder, reverse_gradient
+from ..layers import Attention, Block, SequenceEncoder, VectorEncoder, reverse_gradient
 from ..method import BackboneConfig, BackboneMethod, register, stack, task_loss
 from ..missing import MRMLaw, mrm
 
@@ -81,15 +80,15 @@ class HyperModality(nn.Module):
         super().__init__()
         self.start = nn.Parameter(.1*torch.randn(k, d))
         self.blocks = nn.ModuleList(Block(d, heads, dropout) for _ in range(depth-1))
-        self.ask = nn.ModuleList(nn.ModuleList(nn.MultiheadAttention(d, heads, batch_first=True) for _ in range(others)) for _ in range(depth))
-        self.norms, self.fuse, self.norm = nn.ModuleList(nn.LayerNorm(d) for _ in range(depth)), CrossLayer(d, heads, dropout), nn.LayerNorm(d)
+        self.ask = nn.ModuleList(nn.ModuleList(Attention(d, heads) for _ in range(others)) for _ in range(depth))
+        self.norms, self.fuse, self.norm = nn.ModuleList(nn.LayerNorm(d) for _ in range(depth)), Block(d, heads, dropout), nn.LayerNorm(d)
     def forward(self, dominant, others):
         hyper = self.start.expand(len(dominant), -1, -1)
         for i, asks in enumerate(self.ask):
             if i: dominant = self.blocks[i-1](dominant)
             query = self.norms[i](dominant)
-            for m, ask in enumerate(asks): hyper = hyper + ask(query, others[:, m], others[:, m], need_weights=False)[0]
-        return self.norm(self.fuse(dominant, hyper).mean(1))
+            for m, ask in enumerate(asks): hyper = hyper + ask(query, source=others[:, m])
+        return self.norm(self.fuse(dominant, source=hyper).mean(1))
 
 # %% ../../nbs/methods/lnln.ipynb #ca03e6b5
 @dataclass(frozen=True)

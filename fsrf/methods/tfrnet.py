@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import torch, torch.nn.functional as F
 from torch import nn
 from ..core import setting
-from ..crossmodal import CrossLayer
 from ..layers import Block, TimeDropout, sinusoids
 from ..method import BackboneConfig, BackboneMethod, register, task_loss
 from ..missing import MRMLaw, mrm
@@ -37,12 +36,12 @@ class Between(nn.Module):
     "One modality asks the others: own frames (B, T, d) and a list of (frames, keys) -> one (B, T, d) for each."
     def __init__(self, others, c):
         super().__init__()
-        self.asks = nn.ModuleList(nn.ModuleList(CrossLayer(c.width, c.heads, c.attention_dropout) for _ in range(c.attention)) for _ in range(others))
+        self.asks = nn.ModuleList(nn.ModuleList(Block(c.width, c.heads, c.attention_dropout) for _ in range(c.attention)) for _ in range(others))
     def forward(self, x, others):
         out = []
         for blocks, (memory, keys) in zip(self.asks, others):
             h = x
-            for block in blocks: h = block(h, memory, keys)
+            for block in blocks: h = block(h, keys, memory)
             out.append(h)
         return out
 

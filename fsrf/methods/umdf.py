@@ -8,11 +8,11 @@ __all__ = ['every_frame', 'FrameEncoder', 'Cross', 'Interaction', 'Integration',
 
 # %% ../../nbs/methods/umdf.ipynb #346ce828
 import dataclasses
-import torch, torch.nn.functional as F
+import torch
 from torch import nn
 from ..core import setting
 from ..distillation import both_ways, logit_kl
-from ..layers import POOLS, SequenceEncoder
+from ..layers import Attention, POOLS, SequenceEncoder
 from ..method import BackboneConfig, BackboneMethod, register, task_loss
 from ..missing import MRMLaw, views
 
@@ -27,17 +27,11 @@ class FrameEncoder(SequenceEncoder):
 
 # %% ../../nbs/methods/umdf.ipynb #3004129c
 class Cross(nn.Module):
-    "Queries (B, T, d) read frames (B, S, d), admitted keys (B, S) -> (B, T, d)."
+    "Queries (B, T, d) read frames (B, S, d), admitted keys (B, S) -> (B, T, d): `Attention` after a normalisation of each."
     def __init__(self, d, heads):
         super().__init__()
-        self.heads, self.norm_q, self.norm_k = heads, nn.LayerNorm(d), nn.LayerNorm(d)
-        self.q, self.kv, self.out = nn.Linear(d, d), nn.Linear(d, 2*d), nn.Linear(d, d)
-    def split(self, t, n): return t.view(*t.shape[:2], n, self.heads, -1).permute(2, 0, 3, 1, 4)
-    def queries_keys_values(self, x, frames):
-        return *self.split(self.q(self.norm_q(x)), 1), *self.split(self.kv(self.norm_k(frames)), 2)
-    def forward(self, x, frames, keys):
-        read = F.scaled_dot_product_attention(*self.queries_keys_values(x, frames), attn_mask=keys[:, None, None])
-        return self.out(read.transpose(1, 2).reshape(x.shape))
+        self.norm_q, self.norm_k, self.attention = nn.LayerNorm(d), nn.LayerNorm(d), Attention(d, heads)
+    def forward(self, x, frames, keys): return self.attention(self.norm_q(x), keys, self.norm_k(frames))
 
 # %% ../../nbs/methods/umdf.ipynb #3d6e1c54
 class Interaction(nn.Module):
