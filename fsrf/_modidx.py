@@ -921,6 +921,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                             'fsrf.store.StoredDataset': ('store.html#storeddataset', 'fsrf/store.py'),
                             'fsrf.store.StoredDataset.__new__': ('store.html#storeddataset.__new__', 'fsrf/store.py'),
                             'fsrf.store.StoredDataset._features': ('store.html#storeddataset._features', 'fsrf/store.py'),
+                            'fsrf.store.StoredDataset.sha256': ('store.html#storeddataset.sha256', 'fsrf/store.py'),
                             'fsrf.store.StoredDataset.x': ('store.html#storeddataset.x', 'fsrf/store.py'),
                             'fsrf.store._Slice': ('store.html#_slice', 'fsrf/store.py'),
                             'fsrf.store._Slice.__getitem__': ('store.html#_slice.__getitem__', 'fsrf/store.py'),

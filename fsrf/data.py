@@ -288,9 +288,8 @@ def load_dataset(name):
 def summary(ds):
     "One row per modality: dim, longest, mean length, share of samples that lack it, share of valid frames that are zero."
     import pandas as pd
-    rows = []
-    for m, x in ds.x.items():
-        valid = np.arange(x.shape[1]) < ds.length[m][:, None]
-        rows.append(dict(modality=m, dim=x.shape[2], longest=x.shape[1], mean_length=ds.length[m].mean(),
-                         absent=(ds.length[m] == 0).mean(), zero_frames=(~(x != 0).any(-1) & valid).sum()/max(valid.sum(), 1)))
-    return pd.DataFrame(rows).set_index('modality')
+    zero = dict.fromkeys(ds.spec.names, 0)
+    for b in ds.batches(1024):                      # a stored data set may be larger than memory
+        for m, valid in b.valid().items(): zero[m] += int(((b.x[m] == 0).all(-1) & valid).sum())
+    return pd.DataFrame([dict(modality=s.name, dim=s.dim, longest=s.max_len, mean_length=ds.length[s.name].mean(), absent=(ds.length[s.name] == 0).mean(),
+                              zero_frames=zero[s.name]/max(ds.length[s.name].sum(), 1)) for s in ds.spec.modalities]).set_index('modality')

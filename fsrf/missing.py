@@ -112,13 +112,13 @@ def _fields(dataset, modality, length, *, mask_seed, split):
 def keep_masks(dataset, condition, *, split):
     """Which frames are left under `condition`: {modality: bool (N, T_m)}, False on padding. `split` ('valid', 'test', ...)
     belongs to the key: validation has masks of its own. A modality that the data set lacks is an error."""
-    unknown = (set(condition.subset) | {m for m, _ in (condition.p if isinstance(condition.p, tuple) else ())}) - set(dataset.x)
+    unknown = (set(condition.subset) | {m for m, _ in (condition.p if isinstance(condition.p, tuple) else ())}) - set(dataset.spec.names)
     if unknown:
         raise FsrfError('a condition names modalities that the data set lacks', where=dataset.name,
-                        expected=', '.join(dataset.x), found=', '.join(sorted(unknown)))
+                        expected=', '.join(dataset.spec.names), found=', '.join(sorted(unknown)))
     draw, out = dict(mask_seed=condition.mask_seed, split=split), {}
-    for m, x in dataset.x.items():
-        n, t, p = dataset.length[m], x.shape[1], condition.rate(m)
+    for s in dataset.spec.modalities:               # not `dataset.x`: a stored data set would read it
+        m, n, t, p = s.name, dataset.length[s.name], s.max_len, condition.rate(s.name)
         valid = np.arange(t) < n[:, None]
         if m not in condition.subset: out[m] = np.zeros_like(valid)
         elif p == 0: out[m] = valid

@@ -267,7 +267,6 @@ def check_grid(datasets, methods, seeds, settings):
     "Names, seeds and settings, all before any training; errors list what is known."
     _known('method', methods, METHODS); _known('seed', seeds, None)
     _known('data set', datasets, {*data.DATASETS, *datasets})
-    for d in datasets: d in data.DATASETS or dataset(d)      # what a reader takes is read here, once, and kept
     for s in seeds:
         if not isinstance(s, int) or isinstance(s, bool) or s < 0: raise FsrfError('a seed is an integer from 0', where='seeds', found=repr(s))
     TrainConfig.from_dict(settings.get('train', {})); EvalConfig.from_dict(settings.get('evaluation', {}))

@@ -11,7 +11,7 @@ import json, mmap, os, tempfile, threading, zlib
 from collections.abc import Mapping
 from pathlib import Path
 import numpy as np, torch
-from .core import FsrfError, canonical_json, find_root, hash_json, write_json
+from .core import FsrfError, canonical_json, find_root, hash_arrays, hash_json, write_json
 from .data import Batch, DataSpec, ModalitySpec, MultimodalDataset, PARTS, to_device
 from . import data
 
@@ -198,6 +198,14 @@ class StoredDataset(MultimodalDataset):
     def __new__(cls, *args, **kwargs): return MultimodalDataset(*args, **kwargs)
     @property
     def x(self): return Features(self)
+    @property
+    def sha256(self):
+        "As `MultimodalDataset.sha256`; of a part: of the whole, the rows and the statistics, none of which reads a feature."
+        if '_sha256' not in self.__dict__:
+            rows = {} if self._rows is None else dict(rows=self._rows)
+            scales = {f'{m}/{i}': v for m, pair in (self._statistics or {}).items() for i, v in enumerate(pair)}
+            self._sha256 = hash_arrays({'whole': np.array([self._entry.about['sha256']])} | rows | scales)
+        return self._sha256
     def _features(self, m, index):
         "(k, T, d) float32: the rows at `index`, standardised if this is a part."
         x = self._entry.rows(f'x/{m}', index if self._rows is None else self._rows[index])

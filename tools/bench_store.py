@@ -1,6 +1,7 @@
-"""What opening a MOSEI-sized data set costs: mapped from the store, beside unpickling. Each part is a fresh process.
+"""What opening a MOSEI-sized data set costs: mapped from the store, beside unpickling; and what a run on it holds in memory.
+Each part is a fresh process.
 
-python tools/bench_store.py        prints one line of JSON; about 4 GB of disk and two minutes
+python tools/bench_store.py        prints one line of JSON; about 4 GB of disk and four minutes
 """
 
 import argparse
@@ -67,6 +68,27 @@ def unpickled(path):
     return dict(unpickle_first_batch_s=time.perf_counter() - start)
 
 
+def trained(root, name):
+    "An epoch of FSRF, chosen on validation, and its rows on the test part: the most that the process held"
+    from fsrf import evaluate, method, train
+
+    method.load_methods()
+    torch.set_num_threads(1)
+    start, parts = time.perf_counter(), store.open_entry(name, root).parts()
+    net = method.build("fsrf", {}, parts["train"].spec)
+    config = train.TrainConfig(epochs=1, batch_size=128)
+    train.fit(net, parts["train"], parts["valid"], config, seed=0, device="cpu", progress=False)
+    known = "method dataset seed fold repeat config_hash data_sha256 checkpoint_sha256 seconds"
+    meta = dict.fromkeys(known.split(), 0)
+    few = evaluate.EvalConfig(rates=(0.0, 0.5), mask_seeds=(0,))
+    evaluate.evaluate_rows(net, parts["test"], few, meta=meta, device="cpu")
+    most = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return dict(mosei_run_mb=int(most.split()[1]) / 1e3, mosei_run_s=time.perf_counter() - start)
+
+
+PARTS = dict(unpickled=lambda folder, name: unpickled(f"{folder}/all.pkl"), opened=opened, trained=trained)
+
+
 def bench(n=SAMPLES):
     with tempfile.TemporaryDirectory(dir=Path.cwd() / "runs") as folder:
         ds = make(n)
@@ -75,9 +97,9 @@ def bench(n=SAMPLES):
             pickle.dump((ds.x, ds.y), f, 4)
         del ds
         out = {}
-        for what, arg in (("unpickled", f"{folder}/all.pkl"), ("opened", name)):
+        for what in PARTS:
             done = subprocess.run(
-                [sys.executable, __file__, "--part", what, folder, arg], capture_output=True, text=True, check=True
+                [sys.executable, __file__, "--part", what, folder, name], capture_output=True, text=True, check=True
             )
             out |= json.loads(done.stdout)
     return {k: round(v, 3) for k, v in out.items()}
@@ -86,11 +108,11 @@ def bench(n=SAMPLES):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--samples", type=int, default=SAMPLES)
-    parser.add_argument("--part", nargs=3, metavar=("WHAT", "FOLDER", "ARG"), help=argparse.SUPPRESS)
+    parser.add_argument("--part", nargs=3, metavar=("WHAT", "FOLDER", "NAME"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.part:
-        what, folder, arg = args.part
-        print(json.dumps(opened(folder, arg) if what == "opened" else unpickled(arg)))
+        what, folder, name = args.part
+        print(json.dumps(PARTS[what](folder, name)))
     else:
         (Path.cwd() / "runs").mkdir(exist_ok=True)
         print(json.dumps(bench(args.samples)))
