@@ -290,6 +290,6 @@ def summary(ds):
     import pandas as pd
     zero = dict.fromkeys(ds.spec.names, 0)
     for b in ds.batches(1024):                      # a stored data set may be larger than memory
-        for m, valid in b.valid().items(): zero[m] += int(((b.x[m] == 0).all(-1) & valid).sum())
+        for m, valid in b.valid().items(): zero[m] += int((valid & ~b.observed[m]).sum())
     return pd.DataFrame([dict(modality=s.name, dim=s.dim, longest=s.max_len, mean_length=ds.length[s.name].mean(), absent=(ds.length[s.name] == 0).mean(),
                               zero_frames=zero[s.name]/max(ds.length[s.name].sum(), 1)) for s in ds.spec.modalities]).set_index('modality')
