@@ -2,19 +2,24 @@
 drivers, damaged rows, an object store. After each, the rows are those of an undisturbed run, bit for bit."""
 
 import concurrent.futures as cf
+import contextlib
 import dataclasses
 import json
 import os
+import pty
+import re
 import shutil
 import socket
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
 import pandas as pd
 import psutil
 import pytest
+from dask.distributed import Client
 
 from fsrf import cluster, run
 from fsrf.core import FsrfError, read_json
@@ -124,6 +129,46 @@ def test_a_killed_scheduler_ends_its_workers_and_is_told(tmp_path, signs, refere
     outcome = grid(tmp_path / "runs", ["halting"])[0]
     assert outcome.status == "done"
     same_rows(outcome.path, reference["halting"])
+
+
+def test_a_terminal_shows_the_grid_and_its_runs(tmp_path, signs):
+    "On a real terminal: a bar, and below it a line for each run in work with its epoch and its validation score"
+    screen, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (30, 140))
+    words, env = command(tmp_path / "runs", "halting"), {**os.environ, "TERM": "xterm-256color"}
+    driver = subprocess.Popen(words, stdout=terminal, stderr=terminal, env=env)
+    os.close(terminal)
+    os.set_blocking(screen, False)
+    seen = b""
+
+    def find(pattern):
+        nonlocal seen
+        with contextlib.suppress(OSError):  # nothing new, or nobody writes any more
+            while new := os.read(screen, 65536):
+                seen += new
+        return re.search(pattern, re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen.decode(errors="replace")))
+
+    try:
+        wait_for(lambda: find(r"runs ╌+ 0/1 .*\s+run +state +epoch +valid"))
+        wait_for(lambda: find(r"halting tiny seed 0 +running +1/2 +\d\.\d{3} +\d:\d\d +<\d:\d\d +\d+ MB"))
+        (signs / "go").touch()
+        wait_for(lambda: find(r"runs ━+ 1/1"))
+        assert driver.wait(60) == 0
+    finally:
+        driver.kill()
+        os.close(screen)
+
+
+def seen_gpus():
+    return os.environ["CUDA_VISIBLE_DEVICES"], [os.environ[k] for k in cluster.THREADS]
+
+
+def test_each_worker_sees_its_gpu_alone():
+    "No GPU is needed to look at what a worker was told; its kernels are its children"
+    environments = cluster.worker_environments(gpus=["3", "GPU-7"])
+    with cluster.local_cluster(environments) as workers, Client(workers) as client:
+        seen = list(client.run(seen_gpus).values())
+    assert sorted(seen) == [("3", ["1"] * 3), ("GPU-7", ["1"] * 3)]
 
 
 def test_two_drivers_make_each_run_once(tmp_path, reference):
