@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 import numpy as np, torch
 from safetensors.torch import save as to_safetensors, safe_open
-from tqdm.auto import tqdm
+from tqdm import tqdm
 from .core import Config, FsrfError, autocast, generator, hash_json, pick_device, seeded, setting, write_atomic
 from .data import joined
 from .method import Sweep

@@ -1,12 +1,13 @@
 """What FSRF costs beside plain-MRM, on one batch of MOSI's size: ratios measured in turn in one run.
 
-    make bench        prints a table and writes runs/bench.json (flat keys)
+    make bench                                   prints a table and writes runs/bench.json (flat keys)
+    make bench ARGS="--full-grid --keep"         writes data/results/bench.json too, which nbs/explanations/speed.ipynb shows
 """
-import argparse, json, statistics
+import argparse, json, platform, statistics
 from pathlib import Path
 import torch
 import bench_grid, bench_seeds, bench_share, bench_store
-from fsrf.core import find_root, generator, write_json
+from fsrf.core import commit, find_root, generator, write_json
 from fsrf.cost import in_turn, prediction, trained_in_turn, training_step
 from fsrf.data import Batch, DataSpec, ModalitySpec
 from fsrf.evaluate import EvalConfig
@@ -34,12 +35,19 @@ def medians(functions, rounds):
     return {k: statistics.median(v) for k, v in in_turn(functions, rounds, warm=2).items()}
 
 
+def processor():
+    "The processor's name."
+    try: return next(line.split(':', 1)[1].strip() for line in Path('/proc/cpuinfo').read_text().splitlines() if line.startswith('model name'))
+    except (OSError, StopIteration): return platform.processor() or platform.machine()
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     p.add_argument('--rounds', type=int, default=15); p.add_argument('--batch', type=int, default=128); p.add_argument('--frames', type=int, default=50)
     p.add_argument('--no-store', action='store_false', dest='store', help='leave out the store of a MOSEI-sized set (two minutes, 4 GB of disk)')
     p.add_argument('--no-grid', action='store_false', dest='grid', help='leave out what a papermill run costs beside its training (two minutes)')
     p.add_argument('--full-grid', action='store_true', help='the grid at its full size: 40 runs of 20 s on 2 workers')
+    p.add_argument('--keep', action='store_true', help='write data/results/bench.json too')
     a = p.parse_args()
     torch.set_num_threads(1)
     load_methods()
@@ -65,8 +73,9 @@ def main():
     out |= bench_seeds.bench()
     if a.store: out |= bench_store.bench()   # open_mosei_s, open_mosei_rss_mb, ...
     if a.grid: out |= bench_grid.grid_bench(full=a.full_grid)   # papermill_overhead_s, grid_efficiency
-    path = write_json(Path(find_root())/'runs'/'bench.json', {k: round(v, 3) for k, v in out.items()})
-    print(f'{path.relative_to(find_root())}: {json.dumps(json.loads(path.read_text()))}')
+    out = {k: round(v, 3) for k, v in out.items()} | dict(processor=processor(), torch=torch.__version__, commit=commit())
+    for folder in ('runs', 'data/results')[:1 + a.keep]: path = write_json(Path(find_root())/folder/'bench.json', out)
+    print(f'{path.relative_to(find_root())}: {json.dumps(out)}')
 
 
 if __name__ == '__main__': main()
