@@ -24,9 +24,9 @@ def grid_bench(*, full=False, workers=2, where=None):
             train = dict(epochs=epochs, patience=epochs)
             return run.reproduce(['synthetic-quick'], ['plain_mrm'], seeds, f'{d}/{out}', workers=workers, device='cpu', progress=where != '',
                                  settings=dict(FEW, train=train))
-        # how many epochs take that long, with as many runs beside each other as the grid has
-        probe = make('probe', list(range(workers)), 10)
-        epoch = statistics.mean(trained(o) for o in probe)/10
+        # how many epochs take that long, with as many runs beside each other as the grid has; a run's first epochs are its slowest
+        probe = make('probe', list(range(workers)), 40)
+        epoch = statistics.mean(trained(o) for o in probe)/40
         start = time.perf_counter()
         made = make('grid', list(range(100, 100 + runs)), max(1, round(seconds/epoch)))
         wall = time.perf_counter() - start
