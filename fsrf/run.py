@@ -256,7 +256,7 @@ def method_settings(method, settings, methods):
 
 # %% ../nbs/14_run.ipynb #8483c029
 def _known(kind, names, known):
-    if not names: raise FsrfError(f'no {kind} given', expected=', '.join(sorted(known)))
+    if not names: raise FsrfError(f'no {kind} given', expected=', '.join(sorted(known or ())) or 'at least one')
     if twice := sorted({n for n in names if list(names).count(n) > 1}): raise FsrfError(f'a {kind} is named twice', found=', '.join(map(str, twice)))
     if known is not None and (bad := [n for n in names if n not in known]):
         raise FsrfError(f'unknown {kind}', found=', '.join(map(repr, bad)), expected=', '.join(sorted(known)),

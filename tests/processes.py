@@ -14,16 +14,21 @@ from fsrf.core import read_json
 PLUGIN = str(Path(__file__).resolve().parent / "plugins/tiny.py")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def plugin():
-    "The plug-in's names are known while these tests run"
-    run.load_all(PLUGIN)
-    yield
+def forget_plugin():
+    "The plug-in's names are unknown again"
     for name in ("broken", "waiting", "halting", "greedy", "flaky"):
         method.METHODS.pop(name, None)
     for name in ("tiny", "tiny-folds"):
         data.DATASETS.pop(name, None)
     sys.modules.pop("fsrf_plugin_tiny", None)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def plugin():
+    "The plug-in's names are known while these tests run"
+    run.load_all(PLUGIN)
+    yield
+    forget_plugin()
 
 
 def wait_for(condition, seconds=240):

@@ -11,11 +11,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fsrf import cli, data, method
+from fsrf import cli, data
 from fsrf.report import example_rows, read_rows
+from processes import PLUGIN, forget_plugin
 
 ROOT = Path(__file__).resolve().parent.parent
-PLUGIN = str(ROOT / "tests/plugins/tiny.py")
 FSRF = Path(sys.executable).parent / "fsrf"
 QUICK = [
     "--set",
@@ -46,10 +46,7 @@ def call(*argv):
 @pytest.fixture(autouse=True)
 def no_plugin_left():
     yield
-    for name in ("broken", "waiting", "halting", "greedy", "flaky"):
-        method.METHODS.pop(name, None)
-    data.DATASETS.pop("tiny", None)
-    sys.modules.pop("fsrf_plugin_tiny", None)
+    forget_plugin()
 
 
 def bad_plugin(tmp_path):
@@ -74,6 +71,7 @@ def bad_plugin(tmp_path):
         (["--methods", "fsrf,fsrf"], ["named twice"]),
         (["--methods", ","], ["no method given"]),
         (["--dataset", "mosi"], ["unknown data set", "'mosi'", "synthetic-quick"]),
+        (["--seeds", ","], ["no seed given"]),
         (["--seeds", "0,0"], ["named twice"]),
         (["--seeds", "-1"], ["'-1' is neither an integer from 0"]),
         (["--seeds", "one"], ["neither an integer"]),

@@ -44,7 +44,7 @@ def processor():
 def main():
     p = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     p.add_argument('--rounds', type=int, default=15); p.add_argument('--batch', type=int, default=128); p.add_argument('--frames', type=int, default=50)
-    p.add_argument('--no-store', action='store_false', dest='store', help='leave out the store of a MOSEI-sized set (two minutes, 4 GB of disk)')
+    p.add_argument('--no-store', action='store_false', dest='store', help='leave out the store of a MOSEI-sized set (four minutes, 4 GB of disk)')
     p.add_argument('--no-grid', action='store_false', dest='grid', help='leave out what a papermill run costs beside its training (two minutes)')
     p.add_argument('--full-grid', action='store_true', help='the grid at its full size: 40 runs of 20 s on 2 workers')
     p.add_argument('--keep', action='store_true', help='write data/results/bench.json too')

@@ -60,13 +60,17 @@ def share(name, step):
     return alone/took
 
 
+def held_mb():
+    "The most that this process has held in memory, MB; not ru_maxrss, which starts from what the parent held."
+    return int(next(line for line in Path('/proc/self/status').read_text().splitlines() if line.startswith('VmHWM')).split()[1]) / 1e3
+
+
 def peak_mb(steps=3):
     "Peak resident MB of a process that trains FSRF at MOSI's size: torch, library, data and all."
-    code = ('import torch, bench; torch.set_num_threads(1); bench.load_methods(); net, batch = bench.network("fsrf"), bench.batch_of(128, 50); '
-            f'step = bench.training_step(net.train(), batch); [step() for _ in range({steps})]; print(open("/proc/self/status").read())')
+    code = ('import torch, bench, bench_share; torch.set_num_threads(1); bench.load_methods(); net, batch = bench.network("fsrf"), bench.batch_of(128, 50); '
+            f'step = bench.training_step(net.train(), batch); [step() for _ in range({steps})]; print(bench_share.held_mb())')
     out = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True, cwd=Path(__file__).parent)
-    # not ru_maxrss: that starts from what the parent held
-    return int(next(line for line in out.stdout.splitlines() if line.startswith('VmHWM')).split()[1]) / 1e3
+    return float(out.stdout.split()[-1])
 
 
 def bench(network, batch, rounds=3):

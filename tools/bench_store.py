@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from bench_share import held_mb
 from fsrf import store
 from fsrf.data import MultimodalDataset
 
@@ -82,8 +83,7 @@ def trained(root, name):
     meta = dict.fromkeys(known.split(), 0)
     few = evaluate.EvalConfig(rates=(0.0, 0.5), mask_seeds=(0,))
     evaluate.evaluate_rows(net, parts["test"], few, meta=meta, device="cpu")
-    most = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return dict(mosei_run_mb=int(most.split()[1]) / 1e3, mosei_run_s=time.perf_counter() - start)
+    return dict(mosei_run_mb=held_mb(), mosei_run_s=time.perf_counter() - start)
 
 
 PARTS = dict(unpickled=lambda folder, name: unpickled(f"{folder}/all.pkl"), opened=opened, trained=trained)
