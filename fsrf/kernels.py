@@ -15,7 +15,8 @@ import fsrf
 from .core import FsrfError, find_root
 
 # %% ../nbs/13a_kernels.ipynb #6b469da1
-IMPORTS = ('ipykernel.kernelapp', 'IPython.display', 'pandas', 'seaborn', 'fsrf.figures', 'fsrf.run')      # what the templates import
+# what the templates import; and what torch imports when it makes its first optimizer, which takes seconds
+IMPORTS = ('ipykernel.kernelapp', 'IPython.display', 'pandas', 'seaborn', 'torch._dynamo', 'fsrf.figures', 'fsrf.run')
 BACKEND = 'module://matplotlib_inline.backend_inline'                   # what a kernel started alone has
 FORKS = sys.platform == 'linux' and hasattr(os, 'pidfd_open')           # elsewhere: a usual kernel per run, same results
 
