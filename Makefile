@@ -7,6 +7,8 @@ BIN := .venv/bin
 READY := .venv/.ready
 # For more: make reproduce ARGS="--seeds 0,1", make test ARGS="-k floors", make lab ARGS="--no-browser".
 ARGS ?=
+OUT ?= runs/figures
+MEASURE := $(BIN)/papermill --no-progress-bar nbs/paper
 
 .PHONY: help setup reproduce test lab readme gate lint bench measures tune results figures
 
@@ -47,10 +49,10 @@ readme: $(READY)  ## README.md from nbs/index.ipynb
 bench: $(READY)  ## what FSRF costs beside plain-MRM, and a run beside its training, in runs/bench.json
 	$(BIN)/python tools/bench.py $(ARGS)
 
-measures: $(READY)  ## table_cost and fig_representation, measured on this machine, in runs/figures/
+measures: $(READY)  ## table_cost and fig_representation at MOSI's size, measured here, in runs/figures/ (OUT=figures: the committed ones)
 	mkdir -p runs/figures
-	$(BIN)/papermill --no-progress-bar nbs/paper/table_cost.ipynb runs/figures/table_cost.ipynb -p out_dir runs/figures
-	$(BIN)/papermill --no-progress-bar nbs/paper/fig_representation.ipynb runs/figures/fig_representation.ipynb -p out_dir runs/figures
+	$(MEASURE)/table_cost.ipynb runs/figures/table_cost.ipynb -p dataset synthetic -p out_dir $(OUT)
+	$(MEASURE)/fig_representation.ipynb runs/figures/fig_representation.ipynb -p dataset synthetic -y 'train: {}' -p out_dir $(OUT)
 
 # The three below made what stands under data/ and figures/. The first two need the development sets (FSRF_DATA).
 tune: $(READY)  ## the search on validation, the same budget for every method: data/results/tuned.json

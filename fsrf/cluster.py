@@ -45,8 +45,10 @@ DEATHS = 2
 
 def local_cluster(environments):
     "A cluster of one worker process per environment, on this machine alone (127.0.0.1)."
-    # 1.0: a worker holds the run that it makes, not a second one that another worker could have begun
-    dask.config.set({'distributed.scheduler.allowed-failures': DEATHS, 'distributed.scheduler.worker-saturation': 1.})
+    # saturation 1: a worker holds the run that it makes, not a second one that another worker could have begun. The profiler and the
+    # 20 ms tick, made for many short tasks, would take 5 % of two cores from runs of a minute.
+    dask.config.set({'distributed.scheduler.allowed-failures': DEATHS, 'distributed.scheduler.worker-saturation': 1.,
+                     'distributed.worker.profile.enabled': False, 'distributed.admin.tick.interval': '1s'})
     def nanny(env): return dict(cls=Nanny, options=dict(nthreads=1, env=env, memory_limit=0, host='127.0.0.1', dashboard=False, silence_logs=logging.CRITICAL))
     scheduler = dict(cls=Scheduler, options=dict(host='127.0.0.1', port=0, dashboard=False, dashboard_address=':0'))
     return SpecCluster(scheduler=scheduler, workers={i: nanny(e) for i, e in enumerate(environments)}, silence_logs=logging.CRITICAL)
