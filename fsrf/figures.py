@@ -8,7 +8,7 @@ __all__ = ['PALETTE', 'MAIN', 'BUSY', 'VERDICTS', 'method_style', 'figure_order'
            'figure_caption', 'save_figure']
 
 # %% ../nbs/14_figures.ipynb #3399c010
-import io
+import io, textwrap
 from pathlib import Path
 import numpy as np, pandas as pd
 from .core import FsrfError, find_root, stable_seed, write_atomic
@@ -207,7 +207,8 @@ def save_figure(fig, name, *, caption=None, folder=None, dpi=150):
     import matplotlib
     folder, caption, out = Path(folder or find_root()/'figures'), caption or f'made by nbs/paper/{name}.ipynb', []
     below = fig.get_tightbbox().y0/fig.get_figheight() - .02
-    small = fig.text(.005, below, caption, fontsize=6, color='#666666', va='top', ha='left')
+    lines = textwrap.fill(caption, int(21*fig.get_figwidth()))          # 21 letters of 6 pt per inch
+    small = fig.text(.005, below, lines, fontsize=6, color='#666666', va='top', ha='left')
     metadata = dict(svg=dict(Date=None, Creator='fsrf', Title=name, Description=caption),
                     png=dict(Software=None, Title=name, Description=caption))
     try:
