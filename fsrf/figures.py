@@ -196,9 +196,12 @@ def learning_figure(history):
 # %% ../nbs/14_figures.ipynb #b77ab79f
 def figure_caption(name, rows, notebook=None):
     "What a figure shows, from which rows, and which notebook made it."
-    seeds, folds = rows.seed.nunique(), rows.groupby('dataset').fold.nunique().max()
-    of = f'{seeds} seed{"s" if seeds > 1 else ""}' + (f' of {folds} folds' if folds > 1 else '')
-    band = ', 95 % bootstrap interval over seeds' if seeds > 1 else ', no interval'
+    counts = rows.groupby('dataset')[['seed', 'fold']].nunique()
+    def count(of):
+        low, high = counts[of].min(), counts[of].max()
+        return (f'{low} to {high}' if low < high else f'{high}') + f' {of}' + 's'*bool(high > 1)
+    of = count('seed') + (f' of {count("fold")}' if counts.fold.max() > 1 else '')
+    band = ', 95 % bootstrap interval over seeds' if counts.seed.max() > 1 else ', no interval'
     return f'{notebook or f"nbs/paper/{name}.ipynb"}: {", ".join(sorted(set(rows.dataset)))}; {of}{band}'
 
 # %% ../nbs/14_figures.ipynb #54f2cb6d
@@ -206,6 +209,7 @@ def save_figure(fig, name, *, caption=None, folder=None, dpi=150):
     "Write `folder`/`name`.svg and .png (default: the project's figures/) with the caption; returns the two paths."
     import matplotlib
     folder, caption, out = Path(folder or find_root()/'figures'), caption or f'made by nbs/paper/{name}.ipynb', []
+    fig.draw_without_rendering()            # now every label has its place
     below = fig.get_tightbbox().y0/fig.get_figheight() - .02
     lines = textwrap.fill(caption, int(21*fig.get_figwidth()))          # 21 letters of 6 pt per inch
     small = fig.text(.005, below, lines, fontsize=6, color='#666666', va='top', ha='left')
