@@ -51,7 +51,7 @@ bench: $(READY)  ## what FSRF costs beside plain-MRM, and a run beside its train
 
 measures: $(READY)  ## table_cost and fig_representation at MOSI's size, measured here, in runs/figures/ (OUT=figures: the committed ones)
 	mkdir -p runs/figures
-	$(MEASURE)/table_cost.ipynb runs/figures/table_cost.ipynb -p dataset synthetic -p out_dir $(OUT)
+	$(MEASURE)/table_cost.ipynb runs/figures/table_cost.ipynb -p dataset synthetic -p repeats 9 -p out_dir $(OUT)
 	$(MEASURE)/fig_representation.ipynb runs/figures/fig_representation.ipynb -p dataset synthetic -y 'train: {}' -p out_dir $(OUT)
 
 # The three below made what stands under data/ and figures/. The first two need the development sets (FSRF_DATA).
