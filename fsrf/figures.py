@@ -197,9 +197,10 @@ def learning_figure(history):
 def figure_caption(name, rows, notebook=None):
     "What a figure shows, from which rows, and which notebook made it."
     counts = rows.groupby('dataset')[['seed', 'fold']].nunique()
-    def count(of):
-        low, high = counts[of].min(), counts[of].max()
-        return (f'{low} to {high}' if low < high else f'{high}') + f' {of}' + 's'*bool(high > 1)
+    def count(what):
+        "As 'least to most', over the sets."
+        low, high = counts[what].min(), counts[what].max()
+        return f'{low} to {high} {what}s' if low < high else f'{high} {what}{"s" if high > 1 else ""}'
     of = count('seed') + (f' of {count("fold")}' if counts.fold.max() > 1 else '')
     band = ', 95 % bootstrap interval over seeds' if counts.seed.max() > 1 else ', no interval'
     return f'{notebook or f"nbs/paper/{name}.ipynb"}: {", ".join(sorted(set(rows.dataset)))}; {of}{band}'
