@@ -26,8 +26,8 @@ class TrainConfig(Config):
     weight_decay: float = setting(1e-2, low=0)
     batch_size: int = setting(64, low=2)
     epochs: int = setting(60, low=1, help='at most')
-    patience: int = setting(12, low=1, help='epochs without a better validation score before it stops')
-    least: int = setting(1, low=1, help='epochs before it may stop: a network that starts as a constant predictor stands still at first')
+    patience: int = setting(12, low=1, help='epochs without a better validation score before it stops; they count from the first gain')
+    least: int = setting(1, low=1, help='epochs before it may stop')
     clip: float = setting(1., low=0, help='largest norm of the gradient; 0: no clipping')
     refit: bool = setting(False, help='once the epoch is chosen, train anew, as long, on the training and validation parts together')
     valid_rates: tuple = setting((.3, .6), help='missing rates that validation looks at, beside all subsets')
@@ -139,4 +139,4 @@ def _loop(method, train, valid, *, config, length, seed, run_dir, device, progre
 
 # %% ../nbs/11_train.ipynb #121f9f55
 def _best(history): return max(range(len(history)), key=lambda i: history[i].get('valid', i))   # the first of equals; without scores the last
-def _stopped(history, c): return len(history) >= c.least and len(history)-1 - _best(history) >= c.patience
+def _stopped(history, c): return len(history) >= c.least and 0 < _best(history) <= len(history)-1 - c.patience
