@@ -48,7 +48,8 @@ def local_cluster(environments):
     # saturation 1: a worker holds the run that it makes, not a second one that another worker could have begun. The profiler and the
     # 20 ms tick, made for many short tasks, would take 5 % of two cores from runs of a minute.
     dask.config.set({'distributed.scheduler.allowed-failures': DEATHS, 'distributed.scheduler.worker-saturation': 1.,
-                     'distributed.worker.profile.enabled': False, 'distributed.admin.tick.interval': '1s'})
+                     'distributed.worker.profile.enabled': False, 'distributed.admin.tick.interval': '1s'}
+                    | {f'distributed.nanny.pre-spawn-environ.{k}': v for k, v in kernels.MEMORY.items()})
     def nanny(env): return dict(cls=Nanny, options=dict(nthreads=1, env=env, memory_limit=0, host='127.0.0.1', dashboard=False, silence_logs=logging.CRITICAL))
     scheduler = dict(cls=Scheduler, options=dict(host='127.0.0.1', port=0, dashboard=False, dashboard_address=':0'))
     return SpecCluster(scheduler=scheduler, workers={i: nanny(e) for i, e in enumerate(environments)}, silence_logs=logging.CRITICAL)
@@ -80,7 +81,8 @@ def batch_cluster(told):
     "dask-jobqueue's cluster for a file's content; no job is submitted yet."
     options = dict(cores=1, processes=1) | told['options']
     threads = max(1, options['cores'] // options['processes'])
-    exports = [f'export {k}={threads}' for k in THREADS] + [f'export {k}={os.environ[k]}' for k in ('FSRF_ROOT', 'FSRF_DATA') if k in os.environ]
+    told_on = {k: os.environ[k] for k in ('FSRF_ROOT', 'FSRF_DATA') if k in os.environ}
+    exports = [f'export {k}={v}' for k, v in (dict.fromkeys(THREADS, threads) | kernels.MEMORY | told_on).items()]
     options['job_script_prologue'] = exports + list(options.get('job_script_prologue', []))
     options['worker_extra_args'] = ['--nthreads', '1', *options.get('worker_extra_args', [])]     # a job makes one run at a time
     options.setdefault('scheduler_options', dict(dashboard=False, dashboard_address=':0'))

@@ -194,7 +194,7 @@ def learning_figure(history):
     return fig
 
 # %% ../nbs/14_figures.ipynb #b77ab79f
-def figure_caption(name, rows, notebook=None):
+def figure_caption(name, rows):
     "What a figure shows, from which rows, and which notebook made it."
     counts = rows.groupby('dataset')[['seed', 'fold']].nunique()
     def count(what):
@@ -203,7 +203,7 @@ def figure_caption(name, rows, notebook=None):
         return f'{low} to {high} {what}s' if low < high else f'{high} {what}{"s" if high > 1 else ""}'
     of = count('seed') + (f' of {count("fold")}' if counts.fold.max() > 1 else '')
     band = ', 95 % bootstrap interval over seeds' if counts.seed.max() > 1 else ', no interval'
-    return f'{notebook or f"nbs/paper/{name}.ipynb"}: {", ".join(sorted(set(rows.dataset)))}; {of}{band}'
+    return f'nbs/paper/{name}.ipynb: {", ".join(sorted(set(rows.dataset)))}; {of}{band}'
 
 # %% ../nbs/14_figures.ipynb #54f2cb6d
 def save_figure(fig, name, *, caption=None, folder=None, dpi=150):

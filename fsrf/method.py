@@ -164,10 +164,13 @@ def narrow(batch, names):
 
 def first(batch, k): return map_batch(batch, lambda t: t[:k])
 
-def join(a, b):
-    "The samples of `a`, then those of `b`."
-    def cat(u, v): return {k: torch.cat([u[k], v[k]]) for k in u} if isinstance(u, dict) else torch.cat([u, v])
-    return Batch(*(cat(getattr(a, f), getattr(b, f)) for f in ('x', 'length', 'y', 'index', 'observed')))
+def join(*parts):
+    "Batches, or tensors in dicts and tuples: the samples of the first, then those of the second, and so on."
+    a = parts[0]
+    if isinstance(a, Batch): return Batch(*(join(*(getattr(p, f) for p in parts)) for f in ('x', 'length', 'y', 'index', 'observed')))
+    if isinstance(a, dict): return {k: join(*(p[k] for p in parts)) for k in a}
+    if isinstance(a, (tuple, list)): return tuple(join(*some) for some in zip(*parts))
+    return torch.cat(parts)
 
 def zeroed(batch):
     "The batch with every frame missing: zeros, nothing observed, lengths and labels as they are."
@@ -191,10 +194,17 @@ class Sweep:
         return torch.cat(out, 1)
 
 # %% ../nbs/10_method.ipynb #9549abe2
-def _masked(self: Sweep, batch, condition): return apply_mask(batch, keep_rows(self.keep[condition], batch.index))
+def _side_by_side(self: Sweep, predict, arguments, n):
+    "`predict(*arguments(c))` for each condition c, as many in one call as `chunk` holds times n samples: (C, n, ...) on the CPU."
+    many, out = max(1, self.chunk // max(1, n)), []
+    for i in range(0, len(self.conditions), many):
+        some = [arguments(c) for c in self.conditions[i:i+many]]
+        out.append(predict(*join(*some)).cpu().unflatten(0, (len(some), n)))
+    return torch.cat(out)
 
 def _afresh(self: Sweep, method, batch):
-    return torch.stack([method.predict(self._masked(batch, c)).cpu() for c in self.conditions])
+    def masked(c): return apply_mask(batch, keep_rows(self.keep[c], batch.index)),
+    return self._side_by_side(method.predict, masked, len(batch))
 
 # %% ../nbs/10_method.ipynb #92951b86
 def _encoder(method, batch):
@@ -211,18 +221,16 @@ def _shared(self: Sweep, method, batch):
     def drops_frames(c): return any(0 < c.rate(m) for m in c.subset) and not all(c.rate(m) == 1 for m in c.subset)
     whole = method.encode(batch)
     zero = method.encode(zeroed(batch))
-    encode, out = _encoder(method, batch) if any(map(drops_frames, self.conditions)) else None, []
-    for c in self.conditions:
+    encode = _encoder(method, batch) if any(map(drops_frames, self.conditions)) else None
+    def encoded(c):
         if drops_frames(c):
             left = {m: k & batch.observed[m] for m, k in keep_rows(self.keep[c], batch.index).items()}
-            z, present = encode(left), torch.stack([k.any(1) for k in left.values()], 1)
-        else:
-            here = [m in c.subset and c.rate(m) < 1 for m in batch.names]
-            z = {m: whole[m] if h else zero[m] for m, h in zip(batch.names, here)}
-            present = batch.present & torch.tensor(here, device=batch.present.device)
-        out.append(method.decide(z, present).cpu())
-    return torch.stack(out)
-Sweep._masked, Sweep._afresh, Sweep._shared = _masked, _afresh, _shared
+            return encode(left), torch.stack([k.any(1) for k in left.values()], 1)
+        here = [m in c.subset and c.rate(m) < 1 for m in batch.names]
+        return ({m: whole[m] if h else zero[m] for m, h in zip(batch.names, here)},
+                batch.present & torch.tensor(here, device=batch.present.device))
+    return self._side_by_side(method.decide, encoded, len(batch))
+for _f in (_side_by_side, _afresh, _shared): setattr(Sweep, _f.__name__, _f)
 
 # %% ../nbs/10_method.ipynb #706f9d67
 def save_method(method, path, meta=None):
