@@ -167,6 +167,7 @@ def first(batch, k): return map_batch(batch, lambda t: t[:k])
 def join(*parts):
     "Batches, or tensors in dicts and tuples: the samples of the first, then those of the second, and so on."
     a = parts[0]
+    if len(parts) == 1: return a                     # a large part comes alone: no copy
     if isinstance(a, Batch): return Batch(*(join(*(getattr(p, f) for p in parts)) for f in ('x', 'length', 'y', 'index', 'observed')))
     if isinstance(a, dict): return {k: join(*(p[k] for p in parts)) for k in a}
     if isinstance(a, (tuple, list)): return tuple(join(*some) for some in zip(*parts))
