@@ -74,26 +74,31 @@ class Block(nn.Module):
 
 # %% ../nbs/07_layers.ipynb #9daf9415
 class SequenceEncoder(nn.Module):
-    "(B, T, dim) frames -> (B, d): convolution over 3 frames, positions, `layers` blocks, pooling."
+    "(B, T, dim) frames -> (B, d): convolution over 3 frames, positions, `layers` blocks, beside a linear map of the mean frame; pooling."
     def __init__(self, dim, d, *, max_len, heads=4, layers=2, dropout=.1, input_dropout=0., pool='mean', mask_aware=False, rate_aware=False):
         super().__init__()
         self.rate = nn.Parameter(torch.zeros(d)) if rate_aware else None
-        self.conv, self.pool, self.mask_aware = nn.Conv1d(dim, d, 3, padding=1), POOLS[pool], mask_aware
+        self.conv, self.linear = nn.Conv1d(dim, d, 3, padding=1), nn.Linear(dim, d, bias=False)
+        self.pool, self.mask_aware = POOLS[pool], mask_aware
         self.blocks = nn.ModuleList(Block(d, heads, dropout) for _ in range(layers))
         self.drop = TimeDropout(input_dropout)
         self.register_buffer('positions', sinusoids(max_len, d), persistent=False)
-    def convolve(self, x): return self.conv(self.drop(x).transpose(1, 2)).transpose(1, 2)
-    def encode(self, x, length, observed, convolve=None):
+    def read(self, x, mask):
+        "Convolved frames (B, T, d), and the linear map of the mean frame (B, 1, d)."
+        x = self.drop(x)
+        return self.conv(x.transpose(1, 2)).transpose(1, 2), self.linear(masked_mean(x, mask))[:, None]
+    def encode(self, x, length, observed, read=None):
         mask = observed if self.mask_aware else frame_mask(length, x.shape[1])
         keys = mask | (torch.arange(x.shape[1], device=x.device) == 0)   # one key at least, or softmax gives NaN
-        h = (convolve or self.convolve)(x) + self.positions[:x.shape[1]]
+        h, mean = (read or self.read)(x, mask)
+        h = h + self.positions[:x.shape[1]]
         for block in self.blocks: h = block(h, keys)
-        z = self.pool(h, mask)
+        z = self.pool(h + mean, mask)
         return z if self.rate is None else z + self.rate*(observed.sum(1)/length.clamp(min=1))[:, None]
-    def forward(self, x, length, observed, convolve=None):
-        if x.device.type != 'cpu' or not len(x): return self.encode(x, length, observed, convolve)
+    def forward(self, x, length, observed, read=None):
+        if x.device.type != 'cpu' or not len(x): return self.encode(x, length, observed, read)
         *distinct, row = without_repeats(x, length, observed)
-        return self.encode(*distinct, convolve)[row]
+        return self.encode(*distinct, read)[row]
 
 # %% ../nbs/07_layers.ipynb #69b2bc6a
 def without_repeats(x, length, observed):
@@ -124,15 +129,15 @@ class VectorEncoder(nn.Module):
 
 # %% ../nbs/07_layers.ipynb #9a95202b
 def taps(self: SequenceEncoder, x):
-    "(B, T, dim) -> (B, T, 3 d): what each frame gives to the next one, to itself, and to the one before."
-    return F.linear(x, self.conv.weight.permute(2, 0, 1).flatten(0, 1))
+    "(B, T, dim) -> (B, T, 4 d): what each frame gives to the next one, to itself, to the one before, and to the mean."
+    return F.linear(x, torch.cat([*self.conv.weight.unbind(2), self.linear.weight]))
 
-def gather(self: SequenceEncoder, taps):
-    "`convolve` of the frames whose `taps` are left, without dropout."
-    to_next, own, to_last = taps.chunk(3, -1)
+def gather(self: SequenceEncoder, taps, mask):
+    "`read` of the frames whose `taps` are left, without dropout."
+    to_next, own, to_last, to_mean = taps.chunk(4, -1)
     h = own + self.conv.bias
     h[:, 1:] += to_next[:, :-1]; h[:, :-1] += to_last[:, 1:]
-    return h
+    return h, masked_mean(to_mean, mask)[:, None]
 
 def masked(self: SequenceEncoder, x, length):
     "A function: observed (B, T) -> `forward` of those frames of x alone."

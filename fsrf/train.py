@@ -6,11 +6,12 @@
 __all__ = ['TrainConfig', 'validation_sweep', 'validate', 'train_epoch', 'fit']
 
 # %% ../nbs/11_train.ipynb #a1cefad1
-import copy, json, time, warnings
+import copy, json, math, time, warnings
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np, torch
 from safetensors.torch import save as to_safetensors, safe_open
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 from .core import Config, FsrfError, autocast, generator, hash_json, pick_device, seeded, setting, write_atomic
 from .data import joined
@@ -29,6 +30,7 @@ class TrainConfig(Config):
     patience: int = setting(12, low=1, help='epochs without a better validation score before it stops; they count from the first gain')
     least: int = setting(1, low=1, help='epochs before it may stop')
     clip: float = setting(1., low=0, help='largest norm of the gradient; 0: no clipping')
+    average: float = setting(2., low=0, help='epochs over which weights are averaged for validation and for use; 0: none, the last step counts [ours]')
     refit: bool = setting(False, help='once the epoch is chosen, train anew, as long, on the training and validation parts together')
     valid_rates: tuple = setting((.3, .6), help='missing rates that validation looks at, beside all subsets')
     precision: str = setting('fp32', choices=('fp32', 'bf16'))
@@ -47,14 +49,14 @@ def validate(method, sweep):
     return float(np.mean(score_many(ds.task, y_true=ds.y, logits=sweep.logits(method).float().numpy())))
 
 # %% ../nbs/11_train.ipynb #5e082677
-def _pack(method, best, optimizer):
+def _pack(best, optimizer, **modules):
     "All tensors of a run's state under flat names."
-    out = {f'now/{k}': v for k, v in method.state_dict().items()} | {f'best/{k}': v for k, v in best.items()}
+    out = {f'{n}/{k}': v for n, m in modules.items() for k, v in m.state_dict().items()} | {f'best/{k}': v for k, v in best.items()}
     for i, s in optimizer.state_dict()['state'].items(): out |= {f'adam/{i}/{k}': v for k, v in s.items()}
     return {k: v.detach().cpu().contiguous().clone() for k, v in out.items()}
 
 # %% ../nbs/11_train.ipynb #ec486487
-def _unpack(path, key, method, optimizer):
+def _unpack(path, key, optimizer, **modules):
     "Put the state at `path` back; (history, best weights), or None when there is none or it belongs to another run."
     if path is None or not path.is_file(): return None
     try:
@@ -64,7 +66,7 @@ def _unpack(path, key, method, optimizer):
         warnings.warn(f'{path} is damaged ({e}); the run starts anew', stacklevel=2); return None
     if head.get('key') != key: return None
     def part(p): return {k[len(p):]: v for k, v in flat.items() if k.startswith(p)}
-    method.load_state_dict(part('now/'))
+    for n, m in modules.items(): m.load_state_dict(part(f'{n}/'))
     state = {}
     for k, v in part('adam/').items(): i, name = k.split('/'); state.setdefault(int(i), {})[name] = v
     optimizer.load_state_dict({**optimizer.state_dict(), 'state': state})
@@ -117,26 +119,33 @@ def _fit(method, train, valid, *, final=None, lengths=None, run_dir, **how):
 # %% ../nbs/11_train.ipynb #d846ca37
 def _loop(method, train, valid, *, config, length, seed, run_dir, device, progress):
     "The epochs of `fit`: until `valid` gains no more, or `length` of them, whatever they give."
+    averaged = _averaged(method, config, len(train))
     if config.compile:
         for e in method.children(): e.compile()
     optimizer = torch.optim.AdamW(method.parameters(), config.lr, weight_decay=config.weight_decay, fused=device.type != 'meta')
+    optimizer.register_step_post_hook(lambda *_: averaged.update_parameters(method))
     key = hash_json([method.name, method.config.to_dict(), config.to_dict(), seed, train.sha256, valid.sha256, length])
     state = Path(run_dir)/'state.safetensors' if run_dir else None
-    history, best = _unpack(state, key, method, optimizer) or ([], {})
+    history, best = _unpack(state, key, optimizer, now=method, averaged=averaged) or ([], {})
     sweep = None if length else validation_sweep(valid, config, device)
     with tqdm(total=length or config.epochs, initial=len(history), desc=method.name, disable=not progress, leave=False) as bar:
         while len(history) < (length or config.epochs) and (length or not _stopped(history, config)):
             start, epoch = time.perf_counter(), len(history)
             means = train_epoch(method, train, optimizer, config, seed=seed, epoch=epoch, device=device)
-            score = dict(valid=validate(method, sweep)) if sweep else {}
+            score = dict(valid=validate(averaged.module, sweep)) if sweep else {}
             history.append(dict(epoch=epoch, **means, **score, seconds=time.perf_counter()-start))
-            if _best(history) == epoch: best = {k: v.detach().cpu().clone() for k, v in method.state_dict().items()}
-            if state: write_atomic(state, to_safetensors(_pack(method, best, optimizer),
+            if _best(history) == epoch: best = {k: v.detach().cpu().clone() for k, v in averaged.module.state_dict().items()}
+            if state: write_atomic(state, to_safetensors(_pack(best, optimizer, now=method, averaged=averaged),
                                                          dict(key=key, history=json.dumps(history))))
             bar.update(); bar.set_postfix({k: f'{v:.3f}' for k, v in history[-1].items() if k in ('loss', 'task', 'valid')})
     method.load_state_dict(best)
     return history
 
 # %% ../nbs/11_train.ipynb #121f9f55
+def _averaged(method, config, n):
+    "The method with its weights' running mean over `config.average` epochs of n samples, kept up by `update_parameters`."
+    steps = config.average * math.ceil(n/config.batch_size)
+    return AveragedModel(method, multi_avg_fn=get_ema_multi_avg_fn(max(0., 1 - 1/max(steps, 1))))
+
 def _best(history): return max(range(len(history)), key=lambda i: history[i].get('valid', i))   # the first of equals; without scores the last
 def _stopped(history, c): return len(history) >= c.least and 0 < _best(history) <= len(history)-1 - c.patience

@@ -21,13 +21,13 @@ class TokenEncoder(SequenceEncoder):
     def __init__(self, dim, d, k, **kw):
         super().__init__(dim, d, **kw)
         self.tokens, self.norm = nn.Parameter(.1*torch.randn(k, d)), nn.LayerNorm(d)
-    def encode(self, x, length, observed, convolve=None):
+    def encode(self, x, length, observed, read=None):
         k, frame = len(self.tokens), torch.arange(x.shape[1], device=x.device)
         mask = observed if self.mask_aware else frame < length[:, None]
-        h = (convolve or self.convolve)(x) + self.positions[:x.shape[1]]
-        h, keys = torch.cat([self.tokens.expand(len(x), -1, -1), h], 1), F.pad(mask, (k, 0), value=True)
+        h, mean = (read or self.read)(x, mask)
+        h, keys = torch.cat([self.tokens.expand(len(x), -1, -1), h + self.positions[:x.shape[1]]], 1), F.pad(mask, (k, 0), value=True)
         for block in self.blocks: h = block(h, keys)
-        return self.norm(h[:, :k] + self.pool(h[:, k:], mask)[:, None])
+        return self.norm(h[:, :k] + self.pool(h[:, k:] + mean, mask)[:, None])
 
 # %% ../../nbs/methods/lnln.ipynb #15c3bb81
 class VectorTokens(nn.Module):
