@@ -8,10 +8,11 @@ __all__ = ['TrainConfig', 'validation_sweep', 'validate', 'train_epoch', 'fit']
 # %% ../nbs/11_train.ipynb #a1cefad1
 import copy, json, math, time, warnings
 from dataclasses import dataclass
+from itertools import chain, repeat
 from pathlib import Path
 import numpy as np, torch
 from safetensors.torch import save as to_safetensors, safe_open
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 from .core import Config, FsrfError, autocast, generator, hash_json, pick_device, seeded, setting, write_atomic
 from .data import joined
@@ -119,22 +120,23 @@ def _fit(method, train, valid, *, final=None, lengths=None, run_dir, **how):
 # %% ../nbs/11_train.ipynb #d846ca37
 def _loop(method, train, valid, *, config, length, seed, run_dir, device, progress):
     "The epochs of `fit`: until `valid` gains no more, or `length` of them, whatever they give."
-    averaged = _averaged(method, config, len(train))
+    averaged = copy.deepcopy(method)
     if config.compile:
         for e in method.children(): e.compile()
     optimizer = torch.optim.AdamW(method.parameters(), config.lr, weight_decay=config.weight_decay, fused=device.type != 'meta')
-    optimizer.register_step_post_hook(lambda *_: averaged.update_parameters(method))
     key = hash_json([method.name, method.config.to_dict(), config.to_dict(), seed, train.sha256, valid.sha256, length])
     state = Path(run_dir)/'state.safetensors' if run_dir else None
     history, best = _unpack(state, key, optimizer, now=method, averaged=averaged) or ([], {})
+    _follow(averaged, method, optimizer, config.average * math.ceil(len(train)/config.batch_size), anew=not history)
     sweep = None if length else validation_sweep(valid, config, device)
     with tqdm(total=length or config.epochs, initial=len(history), desc=method.name, disable=not progress, leave=False) as bar:
         while len(history) < (length or config.epochs) and (length or not _stopped(history, config)):
             start, epoch = time.perf_counter(), len(history)
             means = train_epoch(method, train, optimizer, config, seed=seed, epoch=epoch, device=device)
-            score = dict(valid=validate(averaged.module, sweep)) if sweep else {}
+            for to, buffer in zip(averaged.buffers(), method.buffers()): to.copy_(buffer)
+            score = dict(valid=validate(averaged, sweep)) if sweep else {}
             history.append(dict(epoch=epoch, **means, **score, seconds=time.perf_counter()-start))
-            if _best(history) == epoch: best = {k: v.detach().cpu().clone() for k, v in averaged.module.state_dict().items()}
+            if _best(history) == epoch: best = {k: v.detach().cpu().clone() for k, v in averaged.state_dict().items()}
             if state: write_atomic(state, to_safetensors(_pack(best, optimizer, now=method, averaged=averaged),
                                                          dict(key=key, history=json.dumps(history))))
             bar.update(); bar.set_postfix({k: f'{v:.3f}' for k, v in history[-1].items() if k in ('loss', 'task', 'valid')})
@@ -142,10 +144,11 @@ def _loop(method, train, valid, *, config, length, seed, run_dir, device, progre
     return history
 
 # %% ../nbs/11_train.ipynb #121f9f55
-def _averaged(method, config, n):
-    "The method with its weights' running mean over `config.average` epochs of n samples, kept up by `update_parameters`."
-    steps = config.average * math.ceil(n/config.batch_size)
-    return AveragedModel(method, multi_avg_fn=get_ema_multi_avg_fn(max(0., 1 - 1/max(steps, 1))))
+def _follow(averaged, method, optimizer, steps, anew):
+    "After each step of `optimizer` the weights of `averaged` become the running mean of the method's over so many `steps`, from the first one's on."
+    mean, now = ([p.detach() for p in m.parameters()] for m in (averaged, method))
+    updates = chain([get_ema_multi_avg_fn(0.)]*anew, repeat(get_ema_multi_avg_fn(1 - 1/max(steps, 1))))
+    optimizer.register_step_post_hook(lambda *_: next(updates)(mean, now, None))
 
 def _best(history): return max(range(len(history)), key=lambda i: history[i].get('valid', i))   # the first of equals; without scores the last
 def _stopped(history, c): return len(history) >= c.least and 0 < _best(history) <= len(history)-1 - c.patience
