@@ -188,24 +188,37 @@ class Sweep:
         "(C, N, ...) on the CPU: a row of logits per condition and sample; dropout off, no gradient."
         training = method.training
         method.eval()
-        run = self._shared if separable(method) else self._afresh
+        run = self._by_subset if self._subsets_are_fewer() else self._shared if separable(method) else self._afresh
         with torch.no_grad():
             out = [run(method, b) for b in self.dataset.batches(self.chunk, device=self.device)]
         method.train(training)
         return torch.cat(out, 1)
 
 # %% ../nbs/10_method.ipynb #9549abe2
-def _side_by_side(self: Sweep, predict, arguments, n):
-    "`predict(*arguments(c))` for each condition c, as many in one call as `chunk` holds times n samples: (C, n, ...) on the CPU."
+def _side_by_side(self: Sweep, predict, cases, arguments, n):
+    "`predict(*arguments(c))` for each c of `cases`, as many in one call as `chunk` holds times n samples: (cases, n, ...) on the CPU."
     many, out = max(1, self.chunk // max(1, n)), []
-    for i in range(0, len(self.conditions), many):
-        some = [arguments(c) for c in self.conditions[i:i+many]]
+    for i in range(0, len(cases), many):
+        some = [arguments(c) for c in cases[i:i+many]]
         out.append(predict(*join(*some)).cpu().unflatten(0, (len(some), n)))
     return torch.cat(out)
 
 def _afresh(self: Sweep, method, batch):
     def masked(c): return apply_mask(batch, keep_rows(self.keep[c], batch.index)),
-    return self._side_by_side(method.predict, masked, len(batch))
+    return self._side_by_side(method.predict, self.conditions, masked, len(batch))
+
+# %% ../nbs/10_method.ipynb #2ed6f68d
+def _subsets_are_fewer(self: Sweep):
+    of = self.dataset.spec.modalities
+    return all(s.is_vector for s in of) and len(self.conditions) > 2 * 2**len(of)
+
+def _by_subset(self: Sweep, method, batch):
+    "As `_afresh`, for vectors: all that a condition leaves of a sample is a subset, and each subset is predicted once."
+    n, kept = len(batch), [keep_rows(self.keep[c], batch.index) for c in self.conditions]
+    left = torch.stack([torch.cat([k[m] & batch.observed[m] for m in batch.names], 1) for k in kept])          # (C, n, M)
+    subsets, which = left.flatten(0, 1).unique(dim=0, return_inverse=True)
+    def masked(s): return apply_mask(batch, {m: here.expand(n, 1) for m, here in zip(batch.names, s)}),
+    return self._side_by_side(method.predict, subsets, masked, n)[which.view(-1, n).cpu(), torch.arange(n)]
 
 # %% ../nbs/10_method.ipynb #92951b86
 def _encoder(method, batch):
@@ -230,8 +243,8 @@ def _shared(self: Sweep, method, batch):
         here = [m in c.subset and c.rate(m) < 1 for m in batch.names]
         return ({m: whole[m] if h else zero[m] for m, h in zip(batch.names, here)},
                 batch.present & torch.tensor(here, device=batch.present.device))
-    return self._side_by_side(method.decide, encoded, len(batch))
-for _f in (_side_by_side, _afresh, _shared): setattr(Sweep, _f.__name__, _f)
+    return self._side_by_side(method.decide, self.conditions, encoded, len(batch))
+for _f in (_side_by_side, _afresh, _subsets_are_fewer, _by_subset, _shared): setattr(Sweep, _f.__name__, _f)
 
 # %% ../nbs/10_method.ipynb #706f9d67
 def save_method(method, path, meta=None):
