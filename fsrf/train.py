@@ -150,5 +150,6 @@ def _follow(averaged, method, optimizer, steps, anew):
     updates = chain([get_ema_multi_avg_fn(0.)]*anew, repeat(get_ema_multi_avg_fn(1 - 1/max(steps, 1))))
     optimizer.register_step_post_hook(lambda *_: next(updates)(mean, now, None))
 
+# %% ../nbs/11_train.ipynb #07cec45d
 def _best(history): return max(range(len(history)), key=lambda i: history[i].get('valid', i))   # the first of equals; without scores the last
 def _stopped(history, c): return len(history) >= c.least and 0 < _best(history) <= len(history)-1 - c.patience
