@@ -412,6 +412,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'fsrf.method._afresh': ('method.html#_afresh', 'fsrf/method.py'),
                              'fsrf.method._by_subset': ('method.html#_by_subset', 'fsrf/method.py'),
                              'fsrf.method._encoder': ('method.html#_encoder', 'fsrf/method.py'),
+                             'fsrf.method._left': ('method.html#_left', 'fsrf/method.py'),
                              'fsrf.method._shared': ('method.html#_shared', 'fsrf/method.py'),
                              'fsrf.method._side_by_side': ('method.html#_side_by_side', 'fsrf/method.py'),
                              'fsrf.method._subsets_are_fewer': ('method.html#_subsets_are_fewer', 'fsrf/method.py'),

@@ -203,6 +203,10 @@ def _side_by_side(self: Sweep, predict, cases, arguments, n):
         out.append(predict(*join(*some)).cpu().unflatten(0, (len(some), n)))
     return torch.cat(out)
 
+def _left(self: Sweep, c, batch):
+    "What condition c leaves of the batch: {modality: observed (n, T_m)}."
+    return {m: k & batch.observed[m] for m, k in keep_rows(self.keep[c], batch.index).items()}
+
 def _afresh(self: Sweep, method, batch):
     def masked(c): return apply_mask(batch, keep_rows(self.keep[c], batch.index)),
     return self._side_by_side(method.predict, self.conditions, masked, len(batch))
@@ -214,8 +218,7 @@ def _subsets_are_fewer(self: Sweep):
 
 def _by_subset(self: Sweep, method, batch):
     "As `_afresh`, for vectors: all that a condition leaves of a sample is a subset, and each subset is predicted once."
-    n, kept = len(batch), [keep_rows(self.keep[c], batch.index) for c in self.conditions]
-    left = torch.stack([torch.cat([k[m] & batch.observed[m] for m in batch.names], 1) for k in kept])          # (C, n, M)
+    n, left = len(batch), torch.stack([torch.cat([*self._left(c, batch).values()], 1) for c in self.conditions])      # (C, n, M)
     subsets, which = left.flatten(0, 1).unique(dim=0, return_inverse=True)
     def masked(s): return apply_mask(batch, {m: here.expand(n, 1) for m, here in zip(batch.names, s)}),
     return self._side_by_side(method.predict, subsets, masked, n)[which.view(-1, n).cpu(), torch.arange(n)]
@@ -238,13 +241,13 @@ def _shared(self: Sweep, method, batch):
     encode = _encoder(method, batch) if any(map(drops_frames, self.conditions)) else None
     def encoded(c):
         if drops_frames(c):
-            left = {m: k & batch.observed[m] for m, k in keep_rows(self.keep[c], batch.index).items()}
+            left = self._left(c, batch)
             return encode(left), torch.stack([k.any(1) for k in left.values()], 1)
         here = [m in c.subset and c.rate(m) < 1 for m in batch.names]
         return ({m: whole[m] if h else zero[m] for m, h in zip(batch.names, here)},
                 batch.present & torch.tensor(here, device=batch.present.device))
     return self._side_by_side(method.decide, self.conditions, encoded, len(batch))
-for _f in (_side_by_side, _afresh, _subsets_are_fewer, _by_subset, _shared): setattr(Sweep, _f.__name__, _f)
+for _f in (_side_by_side, _left, _afresh, _subsets_are_fewer, _by_subset, _shared): setattr(Sweep, _f.__name__, _f)
 
 # %% ../nbs/10_method.ipynb #706f9d67
 def save_method(method, path, meta=None):
