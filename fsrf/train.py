@@ -50,11 +50,17 @@ def validate(method, sweep):
     return float(np.mean(score_many(ds.task, y_true=ds.y, logits=sweep.logits(method).float().numpy())))
 
 # %% ../nbs/11_train.ipynb #5e082677
+def _bytes(tensors): return torch.cat([t.detach().cpu().contiguous().view(-1).view(torch.uint8) for t in tensors])
+def _tensors(row, like):
+    "What `_bytes` has put into a row: as many tensors as `like` holds, of their shapes and types."
+    return [part.clone().view(t.dtype).view(t.shape) for part, t in zip(row.split([t.nbytes for t in like]), like, strict=True)]
+
+_MOMENTS = 'step', 'exp_avg', 'exp_avg_sq'
 def _pack(best, optimizer, **modules):
-    "All tensors of a run's state under flat names."
-    out = {f'{n}/{k}': v for n, m in modules.items() for k, v in m.state_dict().items()} | {f'best/{k}': v for k, v in best.items()}
-    for i, s in optimizer.state_dict()['state'].items(): out |= {f'adam/{i}/{k}': v for k, v in s.items()}
-    return {k: v.detach().cpu().contiguous().clone() for k, v in out.items()}
+    "A run's state, a row of bytes for each part of it: a file of a thousand small tensors is slow to write."
+    adam = optimizer.state_dict()['state']
+    parts = {n: m.state_dict().values() for n, m in modules.items()} | dict(best=best.values(), adam=[s[k] for s in adam.values() for k in _MOMENTS])
+    return {n: _bytes(p) for n, p in parts.items()} | dict(moved=torch.tensor(list(adam)))
 
 # %% ../nbs/11_train.ipynb #ec486487
 def _unpack(path, key, optimizer, **modules):
@@ -66,12 +72,13 @@ def _unpack(path, key, optimizer, **modules):
     except Exception as e:
         warnings.warn(f'{path} is damaged ({e}); the run starts anew', stacklevel=2); return None
     if head.get('key') != key: return None
-    def part(p): return {k[len(p):]: v for k, v in flat.items() if k.startswith(p)}
-    for n, m in modules.items(): m.load_state_dict(part(f'{n}/'))
-    state = {}
-    for k, v in part('adam/').items(): i, name = k.split('/'); state.setdefault(int(i), {})[name] = v
-    optimizer.load_state_dict({**optimizer.state_dict(), 'state': state})
-    return json.loads(head['history']), part('best/')
+    def part(n, like): return dict(zip(like, _tensors(flat[n], [*like.values()]), strict=True))
+    for n, m in modules.items(): m.load_state_dict(part(n, m.state_dict()))
+    params, moved = optimizer.param_groups[0]['params'], flat['moved'].tolist()
+    like = {(i, k): params[i] if k != 'step' else torch.zeros(()) for i in moved for k in _MOMENTS}
+    adam = part('adam', like)
+    optimizer.load_state_dict({**optimizer.state_dict(), 'state': {i: {k: adam[i, k] for k in _MOMENTS} for i in moved}})
+    return json.loads(head['history']), part('best', modules['averaged'].state_dict())
 
 # %% ../nbs/11_train.ipynb #65e852f1
 def train_epoch(method, train, optimizer, config, *, seed, epoch, device):
@@ -124,7 +131,8 @@ def _loop(method, train, valid, *, config, length, seed, run_dir, device, progre
     if config.compile:
         for e in method.children(): e.compile()
     optimizer = torch.optim.AdamW(method.parameters(), config.lr, weight_decay=config.weight_decay, fused=device.type != 'meta')
-    key = hash_json([method.name, method.config.to_dict(), config.to_dict(), seed, train.sha256, valid.sha256, length])
+    key = hash_json([method.name, method.config.to_dict(), config.to_dict(), seed, train.sha256, valid.sha256, length,
+                     {k: [str(v.dtype), *v.shape] for k, v in method.state_dict().items()}])
     state = Path(run_dir)/'state.safetensors' if run_dir else None
     history, best = _unpack(state, key, optimizer, now=method, averaged=averaged) or ([], {})
     _follow(averaged, method, optimizer, config.average * math.ceil(len(train)/config.batch_size), anew=not history)
