@@ -260,9 +260,21 @@ def batch(self: MultimodalDataset, index=None, device='cpu'):
     whole = self.tensors(device)
     return whole if index is None else map_batch(whole, lambda t: t.index_select(0, index.to(t.device)))
 
+def _alike_together(order, length, size, generator, window=8):
+    "`order` with each `window` batches or more sorted by `length` (N,), and the batches shuffled; as it is where there are fewer."
+    n = len(order)//size
+    if n < window or (length == length[0]).all(): return order
+    windows = (w.flatten() for w in order[:n*size].view(n, size).tensor_split(n//window))
+    rows = torch.cat([w[length[w].argsort(stable=True)].view(-1, size) for w in windows])
+    return torch.cat([rows[torch.randperm(n, generator=generator)].flatten(), order[n*size:]])
+
 def batches(self: MultimodalDataset, size, generator=None, device='cpu'):
-    "An epoch of batches of at most `size` samples: in order, or shuffled by `generator`."
-    order = torch.arange(len(self)) if generator is None else torch.randperm(len(self), generator=generator)
+    """An epoch of batches of at most `size` samples: in order, or shuffled by `generator`. Where there are eight batches or more, a shuffled
+    one holds sequences of like length, so that little of it is padding."""
+    if generator is None: order = torch.arange(len(self))
+    else:
+        longest = torch.from_numpy(np.max([*self.length.values()], 0))
+        order = _alike_together(torch.randperm(len(self), generator=generator), longest, size, generator)
     for idx in order.split(size): yield self.batch(idx, device)
 
 for _f in (tensors, batch, batches): setattr(MultimodalDataset, _f.__name__, _f)

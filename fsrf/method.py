@@ -184,15 +184,22 @@ class Sweep:
     def __init__(self, dataset, conditions, *, split, device='cpu', chunk=1024):
         self.dataset, self.conditions, self.device, self.chunk = dataset, list(conditions), device, chunk
         self.keep = {c: {m: torch.from_numpy(k) for m, k in keep_masks(dataset, c, split=split).items()} for c in self.conditions}
+        self.groups = _groups(dataset, device, chunk)
     def logits(self, method):
         "(C, N, ...) on the CPU: a row of logits per condition and sample; dropout off, no gradient."
         training = method.training
         method.eval()
         run = self._by_subset if self._subsets_are_fewer() else self._shared if separable(method) else self._afresh
         with torch.no_grad():
-            out = [run(method, b) for b in self.dataset.batches(self.chunk, device=self.device)]
+            out = torch.cat([run(method, self.dataset.batch(g, self.device)) for g in self.groups], 1)
         method.train(training)
-        return torch.cat(out, 1)
+        return out[:, torch.cat(self.groups).argsort()]
+
+def _groups(dataset, device, chunk, size=64):
+    "Which samples are predicted together: [indices]. On a CPU, where padding costs time, those of like length."
+    n, longest = len(dataset), torch.from_numpy(np.max([*dataset.length.values()], 0))
+    if torch.device(device).type != 'cpu' or n <= size or (longest == longest[0]).all(): return torch.arange(n).split(chunk)
+    return longest.argsort(stable=True).split(size)
 
 # %% ../nbs/10_method.ipynb #9549abe2
 def _side_by_side(self: Sweep, predict, cases, arguments, n):

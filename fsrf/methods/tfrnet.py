@@ -10,24 +10,22 @@ from dataclasses import dataclass
 import torch, torch.nn.functional as F
 from torch import nn
 from ..core import setting
-from ..layers import Block, TimeDropout, sinusoids
+from ..crossmodal import FrameEncoder
+from ..layers import Block
 from ..method import BackboneConfig, BackboneMethod, register, task_loss
 from ..missing import MRMLaw, mrm
 
 # %% ../../nbs/methods/tfrnet.ipynb #ab7e8b61
 class Frames(nn.Module):
-    "(B, T, dim) frames -> (B, T, d): dropout, convolution over 3 frames, positions; then attention over its own frames."
+    "(B, T, dim) frames -> (B, T', d), read as MulT reads them (`FrameEncoder`); then attention over its own frames."
     def __init__(self, s, c):
         super().__init__()
-        self.conv, self.drop = nn.Conv1d(s.dim, c.width, 3, padding=1), TimeDropout(c.input_dropout)
+        self.read = FrameEncoder(s.dim, c.width, max_len=s.max_len, dropout=c.dropout, input_dropout=c.input_dropout, mask_aware=c.mask_aware)
         self.own = nn.ModuleList(Block(c.width, c.heads, c.attention_dropout) for _ in range(max(c.layers, 1)))
-        self.mask_aware = c.mask_aware
-        self.register_buffer('positions', sinusoids(s.max_len, c.width), persistent=False)
     def forward(self, x, length, observed):
-        "-> projected frames (B, T, d), after attention (B, T, d), admitted keys (B, T), lengths (B,)."
-        frame = torch.arange(x.shape[1], device=x.device)
-        keys = (observed if self.mask_aware else frame < length[:, None]) | (frame == 0)      # one at least
-        p = h = self.conv(self.drop(x).transpose(1, 2)).transpose(1, 2) + self.positions[:x.shape[1]]
+        "-> projected frames (B, T', d), after attention (B, T', d), admitted keys (B, T'), lengths (B,)."
+        p, keys = self.read(x, length, observed)
+        h = p
         for block in self.own: h = block(h, keys)
         return p, h, keys, length
 
@@ -55,8 +53,9 @@ class Generator(nn.Module):
 
 # %% ../../nbs/methods/tfrnet.ipynb #2c51dc04
 def missing_error(rebuilt, x, missing):
-    "Mean SmoothL1 over the frames `missing` (B, T) of features (B, T, dim); 0 if none is."
-    gap = F.smooth_l1_loss(rebuilt, x, reduction='none').mean(-1)
+    "Mean SmoothL1 of features `rebuilt` (B, T', dim) against the first T' frames of x (B, T, dim), over those in `missing` (B, T); 0 if none is."
+    t = rebuilt.shape[1]
+    gap, missing = F.smooth_l1_loss(rebuilt, x[:, :t], reduction='none').mean(-1), missing[:, :t]
     return (gap*missing).sum() / missing.sum().clamp(min=1)
 
 # %% ../../nbs/methods/tfrnet.ipynb #f07a3c2c
