@@ -164,6 +164,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                            'fsrf.data.frame_mask': ('data.html#frame_mask', 'fsrf/data.py'),
                            'fsrf.data.joined': ('data.html#joined', 'fsrf/data.py'),
                            'fsrf.data.load_dataset': ('data.html#load_dataset', 'fsrf/data.py'),
+                           'fsrf.data.longest': ('data.html#longest', 'fsrf/data.py'),
                            'fsrf.data.make_folds': ('data.html#make_folds', 'fsrf/data.py'),
                            'fsrf.data.map_batch': ('data.html#map_batch', 'fsrf/data.py'),
                            'fsrf.data.parts': ('data.html#parts', 'fsrf/data.py'),

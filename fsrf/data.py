@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['TASKS', 'PARTS', 'DATASETS', 'READERS', 'ModalitySpec', 'DataSpec', 'frame_mask', 'Batch', 'map_batch', 'to_device',
            'repeat_batch', 'MultimodalDataset', 'sha256', 'select', 'joined', 'column_statistics', 'standardise',
-           'parts', 'make_folds', 'tensors', 'batch', 'batches', 'register_dataset', 'load_dataset', 'summary']
+           'parts', 'make_folds', 'tensors', 'batch', 'longest', 'batches', 'register_dataset', 'load_dataset',
+           'summary']
 
 # %% ../nbs/01_data.ipynb #15a8d22a
 import dataclasses
@@ -260,6 +261,10 @@ def batch(self: MultimodalDataset, index=None, device='cpu'):
     whole = self.tensors(device)
     return whole if index is None else map_batch(whole, lambda t: t.index_select(0, index.to(t.device)))
 
+def longest(self: MultimodalDataset):
+    "Frames of each sample's longest modality: (N,)."
+    return torch.from_numpy(np.max([*self.length.values()], 0))
+
 def _alike_together(order, length, size, generator, window=8):
     "`order` with each `window` batches or more sorted by `length` (N,), and the batches shuffled; as it is where there are fewer."
     n = len(order)//size
@@ -272,12 +277,10 @@ def batches(self: MultimodalDataset, size, generator=None, device='cpu'):
     """An epoch of batches of at most `size` samples: in order, or shuffled by `generator`. Where there are eight batches or more, a shuffled
     one holds sequences of like length, so that little of it is padding."""
     if generator is None: order = torch.arange(len(self))
-    else:
-        longest = torch.from_numpy(np.max([*self.length.values()], 0))
-        order = _alike_together(torch.randperm(len(self), generator=generator), longest, size, generator)
+    else: order = _alike_together(torch.randperm(len(self), generator=generator), self.longest(), size, generator)
     for idx in order.split(size): yield self.batch(idx, device)
 
-for _f in (tensors, batch, batches): setattr(MultimodalDataset, _f.__name__, _f)
+for _f in (tensors, batch, longest, batches): setattr(MultimodalDataset, _f.__name__, _f)
 
 # %% ../nbs/01_data.ipynb #1e1a53b4
 DATASETS = {}

@@ -197,7 +197,7 @@ class Sweep:
 
 def _groups(dataset, device, chunk, size=64):
     "Which samples are predicted together: [indices]. On a CPU, where padding costs time, those of like length."
-    n, longest = len(dataset), torch.from_numpy(np.max([*dataset.length.values()], 0))
+    n, longest = len(dataset), dataset.longest()
     if torch.device(device).type != 'cpu' or n <= size or (longest == longest[0]).all(): return torch.arange(n).split(chunk)
     return longest.argsort(stable=True).split(size)
 
