@@ -66,5 +66,7 @@ figures: $(READY)  ## tables, figures and the reproduction report from the commi
 	mkdir -p runs/figures
 	for n in table_inter fig_missing_rate fig_differences high_rates table_ablation map_factorization; do \
 	  $(BIN)/papermill --no-progress-bar nbs/paper/$$n.ipynb runs/figures/$$n.ipynb || exit 1; done
+	for m in corrkd hrlf; do \
+	  $(BIN)/papermill --no-progress-bar nbs/paper/table_ablation.ipynb runs/figures/table_ablation_$$m.ipynb -p method $$m || exit 1; done
 	cd nbs/explanations && ../../$(BIN)/jupyter nbconvert --log-level ERROR --to notebook --execute --inplace reproduction_report.ipynb
 	$(BIN)/nbdev-clean --fname nbs/explanations/reproduction_report.ipynb

@@ -42,6 +42,7 @@ class Method(nn.Module):
     "A competitor: a network for `spec` (DataSpec) under `config`. Subclasses write `loss` and `predict`."
     config_class, trainable, name = Config, True, None
     space = {}                  # what a search may change, {config field: values}
+    ablations = {}              # changes whose worth a table tells, {name: {config field: value}}
     read = ''                   # what of its paper this method is after, where the paper could not be read in full
     def __init__(self, config, spec):
         super().__init__()

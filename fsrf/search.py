@@ -30,7 +30,7 @@ def space(method):
 def frame(method, ds):
     "`{'train': .., 'config': ..}` that no trial changes, from the size of the data set alone."
     n = len(ds.parts(scale=False)['train'])
-    return dict(train=dict(batch_size=16 if n < 200 else 64, epochs=20, patience=3, least=12), config=dict(layers=min(1, method_config(method).layers)))
+    return dict(train=dict(batch_size=16 if n < 200 else 32 if n < 400 else 64, epochs=20, patience=3, least=12), config=dict(layers=min(1, method_config(method).layers)))
 
 # %% ../nbs/14c_search.ipynb #73c1ba1d
 def settings(frame, params):

@@ -1,8 +1,8 @@
 """The committed rows, from nothing: on each set all methods that were searched there, with the chosen settings, and the floors.
 
-    make results                    (FSRF_DATA must point to the development sets; goes on where it was cut off)
-    make results ARGS=--ablation    FSRF with its chosen settings, and each of its ABLATIONS over them: data/results/ablation/
-    make results ARGS=--map         FSRF and plain-MRM, both with their defaults, on sets planted for it: data/results/map/
+    make results                           (FSRF_DATA must point to the development sets; goes on where it was cut off)
+    make results ARGS="--ablation fsrf"   a method with its chosen settings, and each of its `ablations` over them: data/results/ablation/fsrf/
+    make results ARGS=--map                FSRF and plain-MRM, both with their defaults, on sets planted for it: data/results/map/
 
 Writes data/results/<data set>.csv.gz, a file of rows per data set. `make figures` makes the tables and figures of them.
 """
@@ -11,7 +11,7 @@ import pandas as pd
 from fsrf.core import find_root, read_json, write_atomic
 from fsrf import run
 from fsrf.cluster import Executor
-from fsrf.method import method_config
+from fsrf.method import METHODS, method_config
 from fsrf.report import headline
 from fsrf.search import frame
 from fsrf.synthetic import PRESETS
@@ -19,7 +19,7 @@ from fsrf.synthetic import PRESETS
 SEEDED = ('language_only',)     # beside all that were searched on a set
 EVALUATION = dict(evaluation=dict(rates=[*(i/10 for i in range(10)), .95, 1.]))      # .95: the far end, where the paper says that it is weak
 ONCE = ('majority', 'ridge', 'ridge_subset', 'zero_input')      # the first three know no seed, only the folds' repetition
-ABLATED = ('meld-negpos-minilm', 'synthetic-redundant', 'synthetic-complementary', 'synthetic-noisy')
+ABLATED = ('meld-negpos-minilm', 'meld-3class-minilm', 'ict-mmmo-120', 'mosi-lat', 'synthetic-redundant', 'synthetic-complementary', 'synthetic-noisy')
 # The map: how much of the label is shared, against three levels of nuisance and noise. Each seed plants a set of its own, so that the
 # intervals hold for sets of that kind and not for one draw; 1000 test items, so that they are not the test's own noise.
 MAP_METHODS, SHARED, LEVELS = ('fsrf', 'plain_mrm'), (.05, .35, .65, .95), ((.3, .2), (1., .5), (3., .8))
@@ -68,15 +68,14 @@ def main_rows(name, seeds, out, tuned, submit, methods=None):
     return [o for o in made if o.status == 'failed']
 
 
-def ablation_rows(name, seeds, out, tuned, submit):
-    "A file of FSRF and its ablations on a data set; returns what failed."
-    from fsrf.methods.fsrf import ABLATIONS
-    _, own = run.tuned_for(tuned, name, 'fsrf')
-    full = method_config('fsrf', own)
-    changes = {'full': {}} | {k: c for k, c in ABLATIONS.items() if method_config('fsrf', own | c) != full}      # one that is FSRF's own form is no ablation
-    parts = [(k, *run.plan([name], ['fsrf'], seeds, tuned=tuned, settings=dict(fsrf=c, **EVALUATION))) for k, c in changes.items()]
+def ablation_rows(name, seeds, out, tuned, submit, method):
+    "A file of a method and its ablations on a data set; returns what failed."
+    _, own = run.tuned_for(tuned, name, method)
+    full = method_config(method, own)
+    changes = {'full': {}} | {k: c for k, c in METHODS[method][0].ablations.items() if method_config(method, own | c) != full}      # one that is its own form is no ablation
+    parts = [(k, *run.plan([name], [method], seeds, tuned=tuned, settings={method: c, **EVALUATION})) for k, c in changes.items()]
     rows, failed = rows_of(parts, out, submit)
-    write_rows(rows, 'ablation', f'{name}.csv.gz')
+    write_rows(rows, 'ablation', method, f'{name}.csv.gz')
     return failed
 
 
@@ -97,7 +96,7 @@ def main():
     p.add_argument('--methods', help='default: all that were searched on the set')
     p.add_argument('--sets', help='default: all that were searched'); p.add_argument('--seeds', type=int, help='default: 5, on synthetic sets 3'); p.add_argument('--workers', type=int); p.add_argument('--cluster')
     p.add_argument('--out', default='runs/results')
-    p.add_argument('--ablation', action='store_true', help=f'default sets: {", ".join(ABLATED)}'); p.add_argument('--map', action='store_true')
+    p.add_argument('--ablation', metavar='METHOD', help=f'default sets: {", ".join(ABLATED)}'); p.add_argument('--map', action='store_true')
     p.add_argument('--shared', help=f'of the map, label_shared (default: {SHARED})'); p.add_argument('--level', type=int, help='of the map, only this level of noise (0, 1, 2)')
     a = p.parse_args()
     root, bad = find_root(), []
@@ -106,7 +105,7 @@ def main():
     if unsearched := [d for d in sets if d not in tuned]: sys.exit(f'not searched yet: {", ".join(unsearched)}; make tune comes first, or name the others with --sets')
     run.load_all()
     with Executor(a.cluster, workers=a.workers, device='auto') as pool:
-        make = ablation_rows if a.ablation else functools.partial(main_rows, methods=a.methods and a.methods.split(','))
+        make = functools.partial(ablation_rows, method=a.ablation) if a.ablation else functools.partial(main_rows, methods=a.methods and a.methods.split(','))
         for name in sets: bad += make(name, seeds_of(name, a.seeds), out, tuned, pool.submit)
         if a.map:
             shared = [float(s) for s in a.shared.split(',')] if a.shared else SHARED

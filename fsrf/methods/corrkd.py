@@ -71,6 +71,7 @@ class CorrKD(BackboneMethod):
     "A student on MRM views, taught by a frozen network of the same shape that was trained on complete input."
     config_class = CorrKDConfig
     space = dict(margin=(1., 1.2, 1.4), scd=(.1, .3, 1.), cpd=(.1, .3, 1.), rcd=(.1, .3, 1.))
+    ablations = {'no SCD': dict(scd=0.), 'no CPD': dict(cpd=0.), 'RCD as KL': dict(response='kl')}       # the paper's
     def __init__(self, config, spec):
         super().__init__(config, spec)
         if not (config.rcd and config.response == 'mi'): sizes = []

@@ -88,6 +88,7 @@ class HRLFNet(BackboneMethod):
     "Encoders, factorization, bottleneck and head; trained on its input as it comes, with FRF: the teacher."
     config_class, normalised = HRLFConfig, True
     space = dict(frf=(.01, .1, 1.), hmi=(.01, .1, 1.), hal=(.003, .01, .1), kl=(.3, 1.))
+    ablations = {f'no {k.upper()}': {k: 0.} for k in ('frf', 'hmi', 'hal')}      # the paper's
     def __init__(self, config, spec):
         super().__init__(config, spec)
         m, d = len(spec.modalities), config.width
