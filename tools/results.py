@@ -68,11 +68,12 @@ def main_rows(name, seeds, out, tuned, submit, methods=None):
     return [o for o in made if o.status == 'failed']
 
 
-def ablation_rows(name, seeds, out, tuned, submit, method):
-    "A file of a method and its ablations on a data set; returns what failed."
+def ablation_rows(name, seeds, out, tuned, submit, method, only=None):
+    "A file of a method and its ablations (or `only` some) on a data set; returns what failed."
     _, own = run.tuned_for(tuned, name, method)
     full = method_config(method, own)
-    changes = {'full': {}} | {k: c for k, c in METHODS[method][0].ablations.items() if method_config(method, own | c) != full}      # one that is its own form is no ablation
+    changes = {'full': {}} | {k: c for k, c in METHODS[method][0].ablations.items()
+                               if method_config(method, own | c) != full and (not only or k in only)}      # one that is its own form is no ablation
     parts = [(k, *run.plan([name], [method], seeds, tuned=tuned, settings={method: c, **EVALUATION})) for k, c in changes.items()]
     rows, failed = rows_of(parts, out, submit)
     write_rows(rows, 'ablation', method, f'{name}.csv.gz')
@@ -96,7 +97,8 @@ def main():
     p.add_argument('--methods', help='default: all that were searched on the set')
     p.add_argument('--sets', help='default: all that were searched'); p.add_argument('--seeds', type=int, help='default: 5, on synthetic sets 3'); p.add_argument('--workers', type=int); p.add_argument('--cluster')
     p.add_argument('--out', default='runs/results')
-    p.add_argument('--ablation', metavar='METHOD', help=f'default sets: {", ".join(ABLATED)}'); p.add_argument('--map', action='store_true')
+    p.add_argument('--ablation', metavar='METHOD', help=f'default sets: {", ".join(ABLATED)}')
+    p.add_argument('--changes', help='of the ablation, only these, parted by semicolons'); p.add_argument('--map', action='store_true')
     p.add_argument('--shared', help=f'of the map, label_shared (default: {SHARED})'); p.add_argument('--level', type=int, help='of the map, only this level of noise (0, 1, 2)')
     a = p.parse_args()
     root, bad = find_root(), []
@@ -105,7 +107,7 @@ def main():
     if unsearched := [d for d in sets if d not in tuned]: sys.exit(f'not searched yet: {", ".join(unsearched)}; make tune comes first, or name the others with --sets')
     run.load_all()
     with Executor(a.cluster, workers=a.workers, device='auto') as pool:
-        make = functools.partial(ablation_rows, method=a.ablation) if a.ablation else functools.partial(main_rows, methods=a.methods and a.methods.split(','))
+        make = functools.partial(ablation_rows, method=a.ablation, only=a.changes and a.changes.split(';')) if a.ablation else functools.partial(main_rows, methods=a.methods and a.methods.split(','))
         for name in sets: bad += make(name, seeds_of(name, a.seeds), out, tuned, pool.submit)
         if a.map:
             shared = [float(s) for s in a.shared.split(',')] if a.shared else SHARED
