@@ -106,8 +106,12 @@ def main():
     sets = [] if a.map else a.sets.split(',') if a.sets else list(ABLATED if a.ablation else tuned)
     if unsearched := [d for d in sets if d not in tuned]: sys.exit(f'not searched yet: {", ".join(unsearched)}; make tune comes first, or name the others with --sets')
     run.load_all()
+    only = a.changes and a.changes.split(';')
+    known = {m: c.ablations for m, (c, _) in METHODS.items() if c.ablations}
+    if a.ablation and a.ablation not in known: sys.exit(f'no ablations of {a.ablation!r}: choose one of {", ".join(known)}')
+    if unknown := set(only or ()) - set(known.get(a.ablation, ())): sys.exit(f'no such changes: {", ".join(unknown)}; known: {"; ".join(known.get(a.ablation, ()))}')
     with Executor(a.cluster, workers=a.workers, device='auto') as pool:
-        make = functools.partial(ablation_rows, method=a.ablation, only=a.changes and a.changes.split(';')) if a.ablation else functools.partial(main_rows, methods=a.methods and a.methods.split(','))
+        make = functools.partial(ablation_rows, method=a.ablation, only=only) if a.ablation else functools.partial(main_rows, methods=a.methods and a.methods.split(','))
         for name in sets: bad += make(name, seeds_of(name, a.seeds), out, tuned, pool.submit)
         if a.map:
             shared = [float(s) for s in a.shared.split(',')] if a.shared else SHARED
