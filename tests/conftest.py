@@ -16,6 +16,20 @@ if not os.environ.get("FSRF_DATA") and (ROOT / "../shared/data").is_dir():
     os.environ["FSRF_DATA"] = "../shared/data"
 
 
+ALONE = ("test_cli", "test_engine", "test_papermill")    # they watch processes and clocks
+
+
+def pytest_collection_modifyitems(items):
+    "Those that want the machine for themselves first; then the first notebook, which starts all of them, and the rest beside them"
+    notebooks = [item for item in items if getattr(item, "originalname", "") == "test_notebook"]
+
+    def turn(item):
+        if item.path.stem in ALONE:
+            return 0
+        return 2 if item not in notebooks else 1 if item is notebooks[0] else 3
+    items.sort(key=turn)
+
+
 @pytest.fixture(scope="session")
 def root():
     "The project's root folder"

@@ -43,9 +43,9 @@ def run_notebook(path):
                           capture_output=True, text=True)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def results(request):
-    "All the notebooks that this session selected, started at once"
+    "All the notebooks that this session selected, started at once; conftest lets other tests run beside them"
     chosen = [item.callspec.params["name"] for item in request.session.items
               if getattr(item, "originalname", "") == "test_notebook"]
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
