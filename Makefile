@@ -8,6 +8,7 @@ READY := .venv/.ready
 # For more: make reproduce ARGS="--seeds 0,1", make test ARGS="-k floors", make lab ARGS="--no-browser".
 ARGS ?=
 OUT ?= runs/figures
+FIGURES := table_inter fig_missing_rate fig_differences high_rates table_ablation map_factorization
 MEASURE := $(BIN)/papermill --no-progress-bar nbs/paper
 
 .PHONY: help setup reproduce test lab readme gate lint bench measures tune results figures
@@ -62,11 +63,10 @@ tune: $(READY)  ## the search on validation, the same budget for every method: d
 results: $(READY)  ## the committed rows, from nothing: data/results/
 	$(BIN)/python tools/results.py $(ARGS)
 
-figures: $(READY)  ## tables, figures and the reproduction report from the committed rows
+figures: $(READY)  ## tables, figures, the reproduction report and README from the committed rows
 	mkdir -p runs/figures
-	for n in table_inter fig_missing_rate fig_differences high_rates table_ablation map_factorization; do \
-	  $(BIN)/papermill --no-progress-bar nbs/paper/$$n.ipynb runs/figures/$$n.ipynb || exit 1; done
-	for m in corrkd hrlf; do \
-	  $(BIN)/papermill --no-progress-bar nbs/paper/table_ablation.ipynb runs/figures/table_ablation_$$m.ipynb -p method $$m || exit 1; done
-	cd nbs/explanations && ../../$(BIN)/jupyter nbconvert --log-level ERROR --to notebook --execute --inplace reproduction_report.ipynb
-	$(BIN)/nbdev-clean --fname nbs/explanations/reproduction_report.ipynb
+	{ printf '%s %s\n' $(foreach f,$(FIGURES),$(f) $(f)); printf 'table_ablation table_ablation_%s -p method %s\n' corrkd corrkd hrlf hrlf; } | \
+	  OMP_NUM_THREADS=1 xargs -P $$(nproc) -L 1 bash -c '$(BIN)/papermill --no-progress-bar nbs/paper/$$0.ipynb runs/figures/$$1.ipynb "$${@:2}"'
+	$(BIN)/jupyter nbconvert --log-level ERROR --to notebook --execute --inplace nbs/explanations/reproduction_report.ipynb nbs/index.ipynb
+	$(BIN)/nbdev-clean
+	$(BIN)/python tools/readme.py
