@@ -9,6 +9,7 @@ READY := .venv/.ready
 ARGS ?=
 OUT ?= runs/figures
 FIGURES := table_inter fig_missing_rate fig_differences high_rates table_ablation map_factorization
+SHOW := $(BIN)/jupyter nbconvert --log-level ERROR --to notebook --execute --inplace
 MEASURE := $(BIN)/papermill --no-progress-bar nbs/paper
 
 .PHONY: help setup reproduce test lab readme gate lint bench measures tune results figures
@@ -65,8 +66,7 @@ results: $(READY)  ## the committed rows, from nothing: data/results/
 
 figures: $(READY)  ## tables, figures, the reproduction report and README from the committed rows
 	mkdir -p runs/figures
-	{ printf '%s %s\n' $(foreach f,$(FIGURES),$(f) $(f)); printf 'table_ablation table_ablation_%s -p method %s\n' corrkd corrkd hrlf hrlf; } | \
-	  OMP_NUM_THREADS=1 xargs -P $$(nproc) -L 1 bash -c '$(BIN)/papermill --no-progress-bar nbs/paper/$$0.ipynb runs/figures/$$1.ipynb "$${@:2}"'
-	$(BIN)/jupyter nbconvert --log-level ERROR --to notebook --execute --inplace nbs/explanations/reproduction_report.ipynb nbs/index.ipynb
+	export OMP_NUM_THREADS=1; printf '%s\n' nbs/explanations/reproduction_report.ipynb nbs/index.ipynb $(FIGURES:%=nbs/paper/%.ipynb) | xargs -P $$(nproc) -L 1 $(SHOW)
+	printf '%s\n' corrkd hrlf | xargs -P $$(nproc) -I{} $(MEASURE)/table_ablation.ipynb runs/figures/table_ablation_{}.ipynb -p method {}
 	$(BIN)/nbdev-clean
 	$(BIN)/python tools/readme.py
