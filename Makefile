@@ -8,6 +8,7 @@ READY := .venv/.ready
 # For more: make reproduce ARGS="--seeds 0,1", make test ARGS="-k floors", make lab ARGS="--no-browser".
 ARGS ?=
 OUT ?= runs/figures
+CORES := $(shell nproc 2>/dev/null || echo 2)
 FIGURES := table_inter fig_missing_rate fig_differences high_rates table_ablation map_factorization
 SHOW := $(BIN)/jupyter nbconvert --log-level ERROR --to notebook --execute --inplace
 MEASURE := $(BIN)/papermill --no-progress-bar nbs/paper
@@ -66,7 +67,7 @@ results: $(READY)  ## the committed rows, from nothing: data/results/
 
 figures: $(READY)  ## tables, figures, the reproduction report and README from the committed rows
 	mkdir -p runs/figures
-	export OMP_NUM_THREADS=1; printf '%s\n' nbs/explanations/reproduction_report.ipynb nbs/index.ipynb $(FIGURES:%=nbs/paper/%.ipynb) | xargs -P $$(nproc) -L 1 $(SHOW)
-	printf '%s\n' corrkd hrlf | xargs -P $$(nproc) -I{} $(MEASURE)/table_ablation.ipynb runs/figures/table_ablation_{}.ipynb -p method {}
+	export OMP_NUM_THREADS=1; printf '%s\n' nbs/explanations/reproduction_report.ipynb nbs/index.ipynb $(FIGURES:%=nbs/paper/%.ipynb) | xargs -P $(CORES) -L 1 $(SHOW)
+	printf '%s\n' corrkd hrlf | xargs -P $(CORES) -I{} $(MEASURE)/table_ablation.ipynb runs/figures/table_ablation_{}.ipynb -p method {}
 	$(BIN)/nbdev-clean
 	$(BIN)/python tools/readme.py
