@@ -65,9 +65,10 @@ tune: $(READY)  ## the search on validation, the same budget for every method: d
 results: $(READY)  ## the committed rows, from nothing: data/results/
 	$(BIN)/python tools/results.py $(ARGS)
 
+figures: export OMP_NUM_THREADS = 1
 figures: $(READY)  ## tables, figures, the reproduction report and README from the committed rows
 	mkdir -p runs/figures
-	export OMP_NUM_THREADS=1; printf '%s\n' nbs/explanations/reproduction_report.ipynb nbs/index.ipynb $(FIGURES:%=nbs/paper/%.ipynb) | xargs -P $(CORES) -L 1 $(SHOW)
+	printf '%s\n' nbs/explanations/reproduction_report.ipynb nbs/index.ipynb $(FIGURES:%=nbs/paper/%.ipynb) | xargs -P $(CORES) -L 1 $(SHOW)
 	printf '%s\n' corrkd hrlf | xargs -P $(CORES) -I{} $(MEASURE)/table_ablation.ipynb runs/figures/table_ablation_{}.ipynb -p method {}
 	$(BIN)/nbdev-clean
 	$(BIN)/python tools/readme.py

@@ -46,14 +46,17 @@ def test_figures_are_there_and_name_their_notebook(name):
     assert re.search(rf"nbs/(paper|explanations)/{name}\.ipynb", svg)
 
 
-TABLES = {"fig_differences": ".", "high_rates": ".", "table_ablation": "ablation/fsrf", "map_factorization": "map"}
+TABLES = {"fig_differences": ".", "high_rates": ".", "table_ablation": "ablation/fsrf", "map_factorization": "map",
+          "table_ablation_corrkd": "ablation/corrkd", "table_ablation_hrlf": "ablation/hrlf"}
 
 
 @pytest.mark.parametrize(("name", "folder"), TABLES.items())
 def test_table_of_differences(name, folder, tmp_path):
     "The template writes what is committed; where no rows are, it says so and shows made-up ones"
     there = bool(list((ROOT / "data" / "results" / folder).glob("*.csv.gz")))
-    run_notebook(ROOT / "nbs" / "paper" / f"{name}.ipynb", tmp_path / "run.ipynb", dict(out_dir=str(tmp_path)))
+    template, _, method = name.partition("ablation_")
+    template, own = (f"{template}ablation", dict(method=method)) if method else (name, {})
+    run_notebook(ROOT / "nbs" / "paper" / f"{template}.ipynb", tmp_path / "run.ipynb", dict(out_dir=str(tmp_path), **own))
     cells = json.loads((tmp_path / "run.ipynb").read_text(encoding="utf-8"))["cells"]
     shown = json.dumps([c["outputs"] for c in cells if c["cell_type"] == "code"])
     assert ("made-up rows, shows only the form" in shown) != there
