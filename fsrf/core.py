@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PRECISIONS', 'FsrfError', 'FormatError', 'find_root', 'data_root', 'canonical_json', 'hash_json', 'hash_arrays',
            'hash_file', 'code_version', 'commit', 'stable_seed', 'generator', 'seeded', 'pick_device', 'autocast',
-           'write_atomic', 'write_json', 'read_json', 'setting', 'Config']
+           'atomic_file', 'write_atomic', 'write_json', 'read_json', 'setting', 'Config']
 
 # %% ../nbs/00_core.ipynb #268ad0cb
 import contextlib, dataclasses, hashlib, json, os, subprocess, tempfile, typing
@@ -121,21 +121,28 @@ def autocast(device, precision='fp32'):
     return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == 'bf16')
 
 # %% ../nbs/00_core.ipynb #ebc42be1
-def write_atomic(path, data):
-    "Write text or bytes to `path` so that it is there whole or not at all; folders are made."
+@contextlib.contextmanager
+def atomic_file(path):
+    "A binary file to write to, which becomes `path` when the block ends well, and nothing when it does not; folders are made."
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    fd, tmp = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix='.tmp')
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix='.tmp')
     try:
-        with os.fdopen(fd, 'wb') as f:
-            f.write(data.encode() if isinstance(data, str) else data)
-            f.flush(); os.fsync(f.fileno())
-        os.chmod(tmp, 0o644)
-        os.replace(tmp, path)
+        with os.fdopen(handle, 'wb') as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
     except BaseException:
-        Path(tmp).unlink(missing_ok=True)
+        Path(temporary).unlink(missing_ok=True)
         raise
-    return path
+
+def write_atomic(path, data):
+    "Write text or bytes to `path`, whole or not at all (see `atomic_file`); returns the path."
+    with atomic_file(path) as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+    return Path(path)
 
 # %% ../nbs/00_core.ipynb #6bd5e5bf
 def write_json(path, obj): return write_atomic(path, json.dumps(json.loads(canonical_json(obj)), indent=1) + '\n')

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fsrf import formats
+from fsrf.data import files
 from fsrf.core import FormatError, data_root
 
 OPCODES = b"}](l.0123456789:;<=>?@ABCFGIJKLMNPQRSTUVXabcdefghijloprstuq\x80\x81\x82\x85\x88\x8a\x8b\x8c\x8e\x8f\x90\x91\x92\x93\x94\x95\x96\x97\x98"
@@ -126,7 +126,7 @@ def peak():
 def attempt(path):
     "'read', 'refused', or what went wrong"
     try:
-        formats.load(path)
+        files.load(path)
         return "read"
     except FormatError as e:
         if e.parts.get("where") is None or e.parts.get("next") is None:
@@ -145,7 +145,7 @@ def main(argv=None):
     rng, small, whole = random.Random(args.seed), list(seeds().items()), list(real().items())
     folder = Path(tempfile.mkdtemp())
     count, wrong, slowest = {"read": 0, "refused": 0}, [], 0.0
-    formats.load(_write(folder, *small[0]))
+    files.load(_write(folder, *small[0]))
     before = peak()
     for i in range(args.runs):
         name, data = rng.choice(whole) if whole and i < args.real else rng.choice(small)

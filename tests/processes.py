@@ -8,7 +8,8 @@ import pandas as pd
 import psutil
 import pytest
 
-from fsrf import data, method, run
+from fsrf import data
+from fsrf import methods
 from fsrf.core import read_json
 
 PLUGIN = str(Path(__file__).resolve().parent / "plugins/tiny.py")
@@ -17,7 +18,7 @@ PLUGIN = str(Path(__file__).resolve().parent / "plugins/tiny.py")
 def forget_plugin():
     "The plug-in's names are unknown again"
     for name in ("broken", "waiting", "halting", "greedy", "flaky"):
-        method.METHODS.pop(name, None)
+        methods.METHODS.pop(name, None)
     for name in ("tiny", "tiny-folds"):
         data.DATASETS.pop(name, None)
     sys.modules.pop("fsrf_plugin_tiny", None)
@@ -26,7 +27,7 @@ def forget_plugin():
 @pytest.fixture(scope="module", autouse=True)
 def plugin():
     "The plug-in's names are known while these tests run"
-    run.load_all(PLUGIN)
+    methods.load_plugin(PLUGIN)
     yield
     forget_plugin()
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fsrf import cli, data
-from fsrf.report import example_rows, read_rows
+from fsrf.cli import main as cli
+from fsrf import data
+from fsrf.evaluation.rows import example_rows, read_rows
 from processes import PLUGIN, forget_plugin
 
 ROOT = Path(__file__).resolve().parent.parent

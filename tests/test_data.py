@@ -7,13 +7,20 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from fsrf import cli, run
+from fsrf.cli import main as cli
+from fsrf import runs
 from fsrf.core import FsrfError, generator, hash_file
-from fsrf.data import (DATASETS, TASKS, MultimodalDataset, column_statistics, load_dataset, make_folds,
-                       register_dataset, standardise)
-from fsrf.devsets import SHA256, align_left, last_frame, linear_reference, read_arrays, time_means, word_sequences
-from fsrf.synthetic import (PRESETS, QUICK, SyntheticConfig, make_labels, make_synthetic, plant, probe_r2, probe_table,
-                            temporal_noise)
+from fsrf.data.dataset import (
+    DATASETS, TASKS, MultimodalDataset, column_statistics, load_dataset, make_folds,
+    register_dataset, standardise,
+)
+from fsrf.data.development_sets import (
+    SHA256, align_left, last_frame, linear_reference, read_arrays, time_means, word_sequences,
+)
+from fsrf.data.synthetic import (
+    PRESETS, QUICK, SyntheticConfig, make_labels, make_synthetic, plant, temporal_noise,
+)
+from fsrf.evaluation.probes import probe_r2, probe_table
 
 settings.register_profile("data", deadline=None, derandomize=True, max_examples=25)
 props = settings.get_profile("data")
@@ -276,11 +283,11 @@ def test_temporal_noise_is_stationary(memory):
 
 def test_a_planted_set_by_its_name_in_a_grid_and_the_command_line():
     name = "synthetic-quick?label_shared=0.9&sizes=[60,20,20]"
-    (one, other), ids = run.plan([name, "synthetic-quick"], ["majority"], [0])
+    (one, other), ids = runs.plan([name, "synthetic-quick"], ["majority"], [0])
     assert one.dataset == name and ids[0].startswith("majority-synthetic-quick-label_shared-0.9-sizes-60-20-20--s0-")
     assert cli.names(f"{name},synthetic-quick") == [one.dataset, other.dataset]
     with pytest.raises(FsrfError, match="label_sharde"):
-        run.plan(["synthetic-quick?label_sharde=0.9"], ["majority"], [0])
+        runs.plan(["synthetic-quick?label_sharde=0.9"], ["majority"], [0])
 
 
 @pytest.mark.parametrize("name", [n for n in PRESETS if n != "synthetic"])

@@ -21,10 +21,11 @@ import psutil
 import pytest
 from dask.distributed import Client
 
-from fsrf import cluster, run
+from fsrf.runs import cluster
+from fsrf import runs
 from fsrf.core import FsrfError, read_json
-from fsrf.kernels import Limits
-from fsrf.outputs import MARKER, Store
+from fsrf.runs.kernels import Limits
+from fsrf.runs.remote import MARKER, RemoteRuns
 from processes import PLUGIN, alive, kernels, plugin, same_rows, wait_for  # noqa: F401
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -46,7 +47,7 @@ def signs(tmp_path, monkeypatch):
 
 
 def spec(name):
-    return run.RunSpec(name, "tiny", plugin=PLUGIN, **SETTINGS)
+    return runs.RunSpec(name, "tiny", plugin=PLUGIN, **SETTINGS)
 
 
 def here(function, *args, **_):
@@ -61,7 +62,7 @@ def here(function, *args, **_):
 
 def grid(out, names=("plain_mrm",), submit=here, **kw):
     kw = dict(settings=SETTINGS, plugin=PLUGIN, submit=submit, progress=False, report=list) | kw
-    return run.reproduce(["tiny"], list(names), [0], out, **kw)
+    return runs.reproduce(["tiny"], list(names), [0], out, **kw)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +99,7 @@ def test_a_killed_driver_leaves_no_process_and_the_next_call_goes_on(tmp_path, s
         driver.communicate()
     wait_for(lambda: not any(map(alive, (kernel, server, worker))), 30)
     partial = next((tmp_path / "runs").glob(".partial-*/training/fold0/state.safetensors"))
-    assert partial.stat().st_size and not run.status(tmp_path / "runs")["done"]
+    assert partial.stat().st_size and not runs.status(tmp_path / "runs")["done"]
     (signs / "go").touch()
     outcome = grid(tmp_path / "runs", ["halting"])[0]
     assert outcome.status == "done"
@@ -178,7 +179,7 @@ def test_two_drivers_make_each_run_once(tmp_path, reference):
     assert [d.returncode for d in drivers] == [0, 0]
     assert sorted(line for t in told for line in t.splitlines() if " runs in " in line)
     assert sum("1 made, 0 there before" in t for t in told) == 1 and sum("0 made, 1 there before" in t for t in told) == 1
-    (done,) = run.status(tmp_path / "runs")["done"]
+    (done,) = runs.status(tmp_path / "runs")["done"]
     same_rows(tmp_path / "runs" / done, reference["plain_mrm"])
 
 
@@ -186,19 +187,19 @@ def test_two_drivers_make_each_run_once(tmp_path, reference):
 
 
 def test_a_run_that_hangs_is_ended_and_can_go_on(tmp_path, signs, reference):
-    outcome = run.execute(spec("halting"), tmp_path, "one", limits=Limits(timeout=15))
+    outcome = runs.execute(spec("halting"), tmp_path, "one", limits=Limits(timeout=15))
     assert outcome.status == "failed" and "--timeout" in outcome.error, outcome
     assert not any(alive(k) for k in kernels(signs)) and outcome.seconds < 30
-    failed = run.status(tmp_path)["failed"][0]
+    failed = runs.status(tmp_path)["failed"][0]
     assert "--timeout" in failed["error"] and Path(failed["path"]).is_file()
     (signs / "go").touch()
-    assert run.execute(spec("halting"), tmp_path, "one").status == "done"
+    assert runs.execute(spec("halting"), tmp_path, "one").status == "done"
     same_rows(tmp_path / "one", reference["halting"])
-    assert not run.status(tmp_path)["failed"]
+    assert not runs.status(tmp_path)["failed"]
 
 
 def test_a_run_that_eats_memory_is_ended(tmp_path):
-    outcome = run.execute(spec("greedy"), tmp_path, "one", limits=Limits(memory=1500 * 10**6))
+    outcome = runs.execute(spec("greedy"), tmp_path, "one", limits=Limits(memory=1500 * 10**6))
     assert outcome.status == "failed" and "--memory-limit" in outcome.error, outcome
     assert not list(tmp_path.glob("[!.]*/rows.json"))
 
@@ -214,32 +215,32 @@ def small_disk(tmp_path):
 
 
 def test_a_full_disk_loses_nothing(small_disk, reference):
-    assert run.execute(dataclasses.replace(spec("plain_mrm"), seed=1), small_disk, "before").status == "done"
+    assert runs.execute(dataclasses.replace(spec("plain_mrm"), seed=1), small_disk, "before").status == "done"
     ballast = small_disk / "ballast"
     ballast.write_bytes(b"x" * (shutil.disk_usage(small_disk).free - 60_000))
-    outcome = run.execute(spec("plain_mrm"), small_disk, "one")
+    outcome = runs.execute(spec("plain_mrm"), small_disk, "one")
     assert outcome.status == "failed" and "No space left" in outcome.error, outcome
-    assert run.is_done(small_disk / "before") and not (small_disk / "one").exists()
+    assert runs.is_done(small_disk / "before") and not (small_disk / "one").exists()
     ballast.unlink()
-    assert run.execute(spec("plain_mrm"), small_disk, "one").status == "done"
+    assert runs.execute(spec("plain_mrm"), small_disk, "one").status == "done"
     same_rows(small_disk / "one", reference["plain_mrm"])
 
 
 def test_damaged_rows_are_made_again_and_force_makes_the_same(tmp_path, reference):
     shutil.copytree(reference["plain_mrm"], tmp_path / "one")
     (tmp_path / "one/rows.json").write_text('[{"half":')
-    assert [i for i, _ in run.status(tmp_path)["damaged"]] == ["one"]
-    assert run.execute(spec("plain_mrm"), tmp_path, "one").status == "done"
+    assert [i for i, _ in runs.status(tmp_path)["damaged"]] == ["one"]
+    assert runs.execute(spec("plain_mrm"), tmp_path, "one").status == "done"
     same_rows(tmp_path / "one", reference["plain_mrm"])
     now = time.time()
-    assert run.execute(spec("plain_mrm"), tmp_path, "one", force=now).status == "done"
-    assert run.execute(spec("plain_mrm"), tmp_path, "one", force=now).status == "skipped"  # once is enough
+    assert runs.execute(spec("plain_mrm"), tmp_path, "one", force=now).status == "done"
+    assert runs.execute(spec("plain_mrm"), tmp_path, "one", force=now).status == "skipped"  # once is enough
     same_rows(tmp_path / "one", reference["plain_mrm"])
 
 
 def test_a_kill_between_two_renames_loses_nothing(tmp_path, reference):
     shutil.copytree(reference["plain_mrm"], tmp_path / ".replaced-one")
-    assert run.execute(spec("plain_mrm"), tmp_path, "one").status == "skipped"
+    assert runs.execute(spec("plain_mrm"), tmp_path, "one").status == "skipped"
     same_rows(tmp_path / "one", reference["plain_mrm"])
 
 
@@ -248,7 +249,7 @@ def test_a_lock_is_held_by_the_kernel_too(tmp_path, signs):
     import fcntl
 
     with cf.ThreadPoolExecutor(1) as pool:
-        future = pool.submit(run.execute, spec("waiting"), tmp_path, "one")
+        future = pool.submit(runs.execute, spec("waiting"), tmp_path, "one")
         kernel = wait_for(lambda: kernels(signs))[0]
         held = [f for f in Path(f"/proc/{kernel}/fd").iterdir() if os.path.realpath(f).endswith("/.locks/one")]
         with open(tmp_path / ".locks/one") as f, pytest.raises(BlockingIOError):
@@ -290,31 +291,31 @@ def bucket():
 
 def test_runs_go_to_an_object_store(bucket, reference, tmp_path):
     out = f"{bucket}/runs"
-    store = Store(out)
+    store = RemoteRuns(out)
     o = grid(out)[0]
     assert o.status == "done" and o.path == f"{out}/{o.id}" and set(store.read_json(o.id, MARKER)) == {
         "run.ipynb", "rows.json", "model.safetensors", "history.json"}  # fmt: skip
     same_rows(store.fetch([o.id], ["rows.json"], tmp_path) / o.id, reference["plain_mrm"])
-    assert grid(out)[0].status == "skipped" and run.status(out)["done"] == [o.id]
+    assert grid(out)[0].status == "skipped" and runs.status(out)["done"] == [o.id]
     store.remove(o.id, MARKER)  # as when the upload was cut off
-    assert not run.status(out)["done"] and grid(out)[0].status == "done"
-    rows = run.collect(out, to=f"{out}/rows.parquet")
+    assert not runs.status(out)["done"] and grid(out)[0].status == "done"
+    rows = runs.collect(out, to=f"{out}/rows.parquet")
     (tmp_path / "rows.parquet").write_bytes(store.fs.cat_file(store.path("rows.parquet")))
-    pd.testing.assert_frame_equal(run.read_rows(tmp_path / "rows.parquet"), rows)
+    pd.testing.assert_frame_equal(runs.read_rows(tmp_path / "rows.parquet"), rows)
 
 
 def test_a_failure_reaches_the_object_store(bucket):
     o = grid(f"{bucket}/bad", ["broken"])[0]
-    failed = run.status(f"{bucket}/bad")["failed"][0]
+    failed = runs.status(f"{bucket}/bad")["failed"][0]
     assert o.status == "failed" and "broken on purpose" in failed["error"] and failed["path"] == o.path
-    assert Store(f"{bucket}/bad").fs.exists(o.path.removeprefix("s3://"))
+    assert RemoteRuns(f"{bucket}/bad").fs.exists(o.path.removeprefix("s3://"))
 
 
 # --- plans, batch systems, collecting ---------------------------------------------------------------------------
 
 
 def test_a_dry_run_lists_and_estimates(reference, capsys):
-    from fsrf import cli
+    from fsrf.cli import main as cli
 
     out = reference["plain_mrm"].parent
     before = sorted(out.rglob("*"))
@@ -346,16 +347,16 @@ def test_bad_cluster_files_are_told(tmp_path, text, told):
 
 
 def test_collecting_checks_schema_and_duplicates(reference, tmp_path):
-    rows = run.collect(reference["plain_mrm"].parent, to=tmp_path / "rows.parquet")
-    pd.testing.assert_frame_equal(run.read_rows(tmp_path / "rows.parquet"), rows)
+    rows = runs.collect(reference["plain_mrm"].parent, to=tmp_path / "rows.parquet")
+    pd.testing.assert_frame_equal(runs.read_rows(tmp_path / "rows.parquet"), rows)
     with pytest.raises(FsrfError, match="parquet or .csv"):
-        run.save_rows(rows, tmp_path / "rows.xlsx")
+        runs.save_rows(rows, tmp_path / "rows.xlsx")
     pd.concat([rows, rows]).to_parquet(tmp_path / "twice.parquet", index=False)
     with pytest.raises(FsrfError, match="duplicate"):
-        run.read_rows(tmp_path / "twice.parquet")
+        runs.read_rows(tmp_path / "twice.parquet")
     rows.drop(columns="value").to_parquet(tmp_path / "less.parquet", index=False)
     with pytest.raises(FsrfError, match="missing: \\['value'\\]"):
-        run.read_rows(tmp_path / "less.parquet")
+        runs.read_rows(tmp_path / "less.parquet")
 
 
 def test_importing_run_needs_no_dask():

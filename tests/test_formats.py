@@ -11,9 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fsrf import check, cli, containers, formats, sdk, store
+from fsrf.data import files
+from fsrf.cli import main as cli
+from fsrf.data.files import cmu_sdk, containers
+from fsrf.data import cache
 from fsrf.core import FsrfError
-from fsrf.data import MultimodalDataset, load_dataset
+from fsrf.data.dataset import MultimodalDataset, load_dataset
+from fsrf.data.files import write as pickle_writer
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -53,20 +57,20 @@ def small(n=40, seed=0, **changes):
     ],
 )
 def test_real_files(shared_data, tmp_path, file, layout, samples):
-    ds = formats.read(shared_data / file)
+    ds = files.read(shared_data / file)
     assert (ds.meta["layout"], len(ds)) == (layout, samples)
-    lines, code = check.check(shared_data / file)
+    lines, code = files.check(shared_data / file)
     assert code == 0 and lines[-1].startswith("verdict") and max(map(len, lines)) < 250
     if ds.split is None:
         ds.split = np.array(["train", "valid", "test"])[np.arange(len(ds)) % 3]
         ds.__dict__.pop("_sha256", None)
     ds.folds = None
-    assert formats.read(formats.write_mmsa(ds, tmp_path / "back.pkl"), name=ds.name).sha256 == ds.sha256
+    assert files.read(files.write_mmsa(ds, tmp_path / "back.pkl"), name=ds.name).sha256 == ds.sha256
 
 
 def test_misa_equals_the_same_segments_as_arrays(shared_data):
     ds, z = (
-        formats.read(shared_data / "mosi/misa_valid_seq.pkl"),
+        files.read(shared_data / "mosi/misa_valid_seq.pkl"),
         containers.read_npz(shared_data / "mosi/mosi_valid_sequences.npz"),
     )
     at = {s: i for i, s in enumerate(z["segment"].tolist())}
@@ -78,7 +82,7 @@ def test_misa_equals_the_same_segments_as_arrays(shared_data):
 def test_words_cut_by_the_label_intervals(shared_data):
     "2,199 segments; 178 of the 229 agree word for word, 219 when words without a vector are dropped as theirs were"
     mosi = shared_data / "mosi"
-    raw = formats.load([mosi / "CMU_MOSI_ModifiedTimestampedWords.csd", mosi / "CMU_MOSI_Labels.csd"])
+    raw = files.load([mosi / "CMU_MOSI_ModifiedTimestampedWords.csd", mosi / "CMU_MOSI_Labels.csd"])
     assert len(raw) == 2199 and "moved by -1" in " ".join(raw.notes)
     z, known = (
         containers.read_npz(mosi / "mosi_valid_sequences.npz"),
@@ -100,16 +104,16 @@ def test_intervals_that_belong_to_their_rows_stay(shared_data):
     "The repaired file is not moved again"
     _, words = zip(
         *[
-            (v, (i, sdk.text_of(f)))
-            for _, v, i, f in sdk.videos(
+            (v, (i, cmu_sdk.text_of(f)))
+            for _, v, i, f in cmu_sdk.videos(
                 containers.stream_hdf5(shared_data / "mosi/CMU_MOSI_ModifiedTimestampedWords.csd"), "x"
             )
         ],
         strict=True,
     )
-    repaired = {k: sdk.shifted(*w, -1) for k, w in enumerate(words)}
-    assert sdk.find_shift(dict(enumerate(words))) == -1 and sdk.find_shift(repaired) == 0
-    assert sdk.letters_and_seconds(repaired) > 0.5
+    repaired = {k: cmu_sdk.shifted(*w, -1) for k, w in enumerate(words)}
+    assert cmu_sdk.find_shift(dict(enumerate(words))) == -1 and cmu_sdk.find_shift(repaired) == 0
+    assert cmu_sdk.letters_and_seconds(repaired) > 0.5
 
 
 @pytest.mark.parametrize("task", ["regression", "binary", "multiclass", "multilabel-binary"])
@@ -125,7 +129,7 @@ def test_round_trips(tmp_path, task):
             task, tuple("wxyz") if task[:6] == "multil" else ()
         ),
     )
-    back = formats.read(formats.write_mmsa(ds, tmp_path / "a.pkl"), name="small")
+    back = files.read(files.write_mmsa(ds, tmp_path / "a.pkl"), name="small")
     assert back.sha256 == ds.sha256 and back.ids == ds.ids and back.class_names == ds.class_names
     plain = pickle.loads((tmp_path / "a.pkl").read_bytes())
     assert plain["train"]["text"].shape == ((ds.split == "train").sum(), 7, 5) and plain["train"]["id"][0] == ds.ids[0]
@@ -136,15 +140,15 @@ def test_the_writer_leaves_nothing_half_written(tmp_path, monkeypatch):
         self.write(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr(formats._Pickler, "dump", broken)
+    monkeypatch.setattr(pickle_writer._Pickler, "dump", broken)
     with pytest.raises(OSError):
-        formats.write_mmsa(small(), tmp_path / "a.pkl")
+        files.write_mmsa(small(), tmp_path / "a.pkl")
     assert not list(tmp_path.iterdir())
 
 
 def test_store_serves_what_was_saved(tmp_path):
     ds = small()
-    stored = store.open_entry(store.save(ds, tmp_path), tmp_path)
+    stored = cache.open_entry(cache.save(ds, tmp_path), tmp_path)
     for m in ds.x:
         assert (stored.x[m] == ds.x[m]).all()
     for (p, a), (q, b) in zip(stored.parts().items(), ds.parts().items(), strict=True):
@@ -155,14 +159,14 @@ def test_store_serves_what_was_saved(tmp_path):
             and (a.tensors().y == b.tensors().y).all()
         )
     moved = small(seed=2)
-    assert store.save(moved, tmp_path) != store.save(ds, tmp_path)
+    assert cache.save(moved, tmp_path) != cache.save(ds, tmp_path)
 
 
 def test_statistics_come_from_the_training_part_alone(tmp_path):
     ds = small()
     other = {m: np.where((ds.split == "train")[:, None, None], a, a * 100 + (a != 0)) for m, a in ds.x.items()}
     one, two = (
-        store.open_entry(store.save(d, tmp_path), tmp_path)._entry.about["statistics"] for d in (ds, small(x=other))
+        cache.open_entry(cache.save(d, tmp_path), tmp_path)._entry.about["statistics"] for d in (ds, small(x=other))
     )
     assert one == two and set(one) == {"split"}
 
@@ -176,7 +180,7 @@ def test_a_damaged_entry_is_rebuilt(tmp_path, damage):
         made.append(1)
         return ds
 
-    name = store.cached([source], build, root=tmp_path)._entry.name
+    name = cache.cached([source], build, root=tmp_path)._entry.name
     data, about = tmp_path / f"{name}.safetensors", tmp_path / f"{name}.json"
     raw = bytearray(data.read_bytes())
     if damage == "bit":
@@ -187,16 +191,16 @@ def test_a_damaged_entry_is_rebuilt(tmp_path, damage):
         about.write_text(about.read_text().replace("small", "smell"))
     if damage == "no json":
         about.unlink()
-    again = store.cached([source], build, root=tmp_path)
+    again = cache.cached([source], build, root=tmp_path)
     assert len(made) == 2 and (again.x["audio"] == ds.x["audio"]).all()
-    store.cached([source], build, root=tmp_path)
+    cache.cached([source], build, root=tmp_path)
     assert len(made) == 2
 
 
 def test_writers_in_many_processes(tmp_path):
     code = (
-        "import sys; sys.path.insert(0, 'tests'); from test_formats import small; from fsrf import store\n"
-        "for _ in range(5): print(store.save(small(), sys.argv[1]))"
+        "import sys; sys.path.insert(0, 'tests'); from test_formats import small; from fsrf.data import cache as store\n"
+        "for _ in range(5): print(cache.save(small(), sys.argv[1]))"
     )
     running = [
         subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
@@ -204,26 +208,26 @@ def test_writers_in_many_processes(tmp_path):
     ]
     names = {line for p in running for line in p.communicate(timeout=120)[0].split()}
     assert len(names) == 1 and not any(p.returncode for p in running)
-    assert store.open_entry(names.pop(), tmp_path).sha256 == small().sha256
+    assert cache.open_entry(names.pop(), tmp_path).sha256 == small().sha256
     assert sorted(p.suffix for p in tmp_path.iterdir()) == [".json", ".safetensors"]
 
 
 def test_a_path_is_the_name_of_a_data_set(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "store_root", lambda: tmp_path / "cache")
-    path = formats.write_mmsa(small(), tmp_path / "small.pkl")
+    monkeypatch.setattr(cache, "store_root", lambda: tmp_path / "cache")
+    path = files.write_mmsa(small(), tmp_path / "small.pkl")
     one, two = load_dataset(str(path)), load_dataset(str(path))
-    assert isinstance(two, store.StoredDataset) and one.sha256 == two.sha256 == small().sha256
+    assert isinstance(two, cache.StoredDataset) and one.sha256 == two.sha256 == small().sha256
     with pytest.raises(FsrfError, match="unknown data set"):
         load_dataset("smal")
 
 
 def test_the_command(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    formats.write_mmsa(small(), "small.pkl")
+    files.write_mmsa(small(), "small.pkl")
     assert cli.main(["data", "check", "small.pkl"]) == 0 and "verdict" in capsys.readouterr().out
     assert (
         cli.main(["data", "convert", "small.pkl", "small.npz"]) == 0
-        and formats.read("small.npz").sha256 == small().sha256
+        and files.read("small.npz").sha256 == small().sha256
     )
     assert (
         cli.main(["data", "show", "small.pkl", "--out", "page.png"]) == 0

@@ -15,7 +15,8 @@ import h5py
 import numpy as np
 import pytest
 
-from fsrf import formats, unpickle
+from fsrf.data import files
+from fsrf.data.files import safe_pickle
 from fsrf.core import FormatError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -88,7 +89,7 @@ def test_no_code_runs(tmp_path):
     for name, data in attacks(canary):
         path = tmp_path / "evil.pkl"
         path.write_bytes(data)
-        for read in (unpickle.load, formats.load, formats.read):
+        for read in (safe_pickle.load, files.load, files.read):
             with pytest.raises(FormatError) as e:
                 read(path)
             assert {"where", "next"} <= set(e.value.parts) and "evil.pkl" in str(e.value.parts["where"]), (
@@ -113,7 +114,7 @@ def test_only_known_modules_are_imported(tmp_path):
     path.write_bytes(b"canti_gravity_module\nx\n." + b"cthis\ns\n.")
     before = set(sys.modules)
     with pytest.raises(FormatError):
-        formats.load(path)
+        files.load(path)
     assert "this" not in set(sys.modules) - before
 
 
@@ -167,7 +168,7 @@ def measure(paths):
         before, out = peak(), []
         for path in sys.argv[1:]:
             start, outcome = time.process_time(), 'result'
-            try: formats.load(path)
+            try: files.load(path)
             except BaseException as e: outcome = type(e).__name__
             out.append(dict(outcome=outcome, seconds=time.process_time() - start, grown=peak() - before))
         print(json.dumps(out))
@@ -190,7 +191,7 @@ def test_zip_and_npy_bombs(tmp_path):
     for name, word in (("a.npz", "does not fit its bytes"), ("b.npz", "declares more than its size explains")):
         start = time.perf_counter()
         with pytest.raises(FormatError, match=word):
-            formats.load(tmp_path / name)
+            files.load(tmp_path / name)
         assert time.perf_counter() - start < 5
 
 
@@ -203,14 +204,14 @@ def test_truncated_at_every_byte(tmp_path):
         data = pickle.dumps(obj, protocol)
         for n in range(len(data)):
             with pytest.raises(FormatError):
-                unpickle.loads(data[:n])
+                safe_pickle.loads(data[:n])
     file = io.BytesIO()
     np.savez(file, x_a=np.ones((2, 3)), y=np.ones(2))
     path = tmp_path / "x.npz"
     for n in range(0, len(file.getvalue()), 3):
         path.write_bytes(file.getvalue()[:n])
         with pytest.raises(FormatError):
-            formats.load(path)
+            files.load(path)
 
 
 def test_damaged_hdf5(tmp_path):
@@ -225,7 +226,7 @@ def test_damaged_hdf5(tmp_path):
             out[at] ^= 1 << rng.integers(8)
         path.write_bytes(out)
         try:
-            formats.load(path)
+            files.load(path)
             outcomes.append("read")
         except FormatError as e:
             assert {"where", "next"} <= set(e.parts)
@@ -262,4 +263,4 @@ def test_what_is_no_file(tmp_path, name):
     if name == "folder":
         path.mkdir()
     with pytest.raises(FormatError):
-        formats.load(path)
+        files.load(path)

@@ -7,7 +7,7 @@ from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn import metrics as skm
 
-from fsrf import metrics as fm
+from fsrf.evaluation import metrics as fm
 from fsrf.core import FsrfError
 
 settings.register_profile('metrics', deadline=None, derandomize=True, max_examples=60)

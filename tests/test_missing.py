@@ -9,7 +9,7 @@ from scipy import stats
 
 from fsrf import missing as fm
 from fsrf.core import FsrfError
-from fsrf.data import MultimodalDataset
+from fsrf.data.dataset import MultimodalDataset
 
 settings.register_profile('missing', deadline=None, derandomize=True, max_examples=40)
 props = settings.get_profile('missing')

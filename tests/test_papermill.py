@@ -16,10 +16,11 @@ import pandas as pd
 import psutil
 import pytest
 
-from fsrf import method, run
-from fsrf.cluster import Executor
+from fsrf import methods
+from fsrf import runs
+from fsrf.runs.cluster import Executor
 from fsrf.core import FsrfError, hash_file, read_json
-from fsrf.evaluate import ROWS
+from fsrf.evaluation.evaluate import COLUMNS
 from processes import PLUGIN, alive, kernels, plugin, same_rows, wait_for  # noqa: F401
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,7 +46,7 @@ def pool(tmp_path_factory):
 
 def reproduce(methods, seeds, out, pool, **kw):
     kw = dict(settings=SETTINGS, plugin=PLUGIN, submit=pool.submit, progress=False) | kw
-    return run.reproduce(["tiny"], methods, seeds, out, **kw)
+    return runs.reproduce(["tiny"], methods, seeds, out, **kw)
 
 
 @pytest.fixture(scope="module")
@@ -76,20 +77,20 @@ def test_a_run_leaves_its_artefacts(grid):
     folder = Path(outcome.path)
     assert {p.name for p in folder.iterdir()} == {"run.ipynb", "rows.json", "model.safetensors", "history.json"}
     rows = rows_of(outcome)
-    assert set(rows.columns) == set(ROWS)
+    assert set(rows.columns) == set(COLUMNS)
     assert {"inter", "intra", "influence"} <= set(rows.protocol)
     assert {"influence", "constant_prediction", "f1_weighted"} <= set(rows.metric)
     assert [len(fold["history"]) for fold in read_json(folder / "history.json")] == [2]
-    assert method.load_method(folder / "model.safetensors").meta["seed"] == 0
+    assert methods.load_method(folder / "model.safetensors").meta["seed"] == 0
     assert set(rows.checkpoint_sha256) == {hash_file(folder / "model.safetensors")}
 
 
 def test_a_run_covers_all_folds(pool, tmp_path):
-    outcome = run.reproduce(
+    outcome = runs.reproduce(
         ["tiny-folds"], ["majority"], [1], tmp_path, plugin=PLUGIN, submit=pool.submit, progress=False, settings=QUICK
     )[0]
     rows = rows_of(outcome)
-    assert outcome.status == "done" and run.is_done(outcome.path, outcome.spec)
+    assert outcome.status == "done" and runs.is_done(outcome.path, outcome.spec)
     assert set(rows.fold) == {0, 1, 2} and set(rows.repeat) == {1}
     assert len(list(Path(outcome.path).glob("*.safetensors"))) == rows.checkpoint_sha256.nunique() == 3
 
@@ -124,31 +125,31 @@ def test_done_runs_are_skipped_and_failed_ones_tried_again(grid, pool):
 
 
 def test_what_a_run_is_named_after(grid):
-    spec, sha = good(grid).spec, run.dataset("tiny").sha256
-    name = run.run_id(spec, data_sha256=sha)
+    spec, sha = good(grid).spec, runs.dataset("tiny").sha256
+    name = runs.run_id(spec, data_sha256=sha)
     assert name == good(grid).id
-    assert name != run.run_id(spec, data_sha256="0" * 64)
+    assert name != runs.run_id(spec, data_sha256="0" * 64)
 
 
 def test_a_changed_template_or_plugin_is_another_run(grid, tmp_path):
-    spec, sha = good(grid).spec, run.dataset("tiny").sha256
-    name = run.run_id(spec, data_sha256=sha)
-    template = json.loads(run.template_path().read_text(encoding="utf-8"))
+    spec, sha = good(grid).spec, runs.dataset("tiny").sha256
+    name = runs.run_id(spec, data_sha256=sha)
+    template = json.loads(runs.template_path().read_text(encoding="utf-8"))
     template["cells"][0]["metadata"]["note"] = "metadata alone changes nothing"
     (tmp_path / "run.ipynb").write_text(json.dumps(template), encoding="utf-8")
-    assert run.run_id(spec, data_sha256=sha, template=tmp_path / "run.ipynb") == name
+    assert runs.run_id(spec, data_sha256=sha, template=tmp_path / "run.ipynb") == name
     template["cells"][-1]["source"] = ["x = 1"]
     (tmp_path / "run.ipynb").write_text(json.dumps(template), encoding="utf-8")
-    assert run.run_id(spec, data_sha256=sha, template=tmp_path / "run.ipynb") != name
+    assert runs.run_id(spec, data_sha256=sha, template=tmp_path / "run.ipynb") != name
     (tmp_path / "tiny.py").write_text(Path(PLUGIN).read_text(encoding="utf-8") + "\n", encoding="utf-8")
-    other = run.RunSpec(**{**spec.parameters(), "plugin": str(tmp_path / "tiny.py")})
-    assert run.run_id(other, data_sha256=sha) != name
+    other = runs.RunSpec(**{**spec.parameters(), "plugin": str(tmp_path / "tiny.py")})
+    assert runs.run_id(other, data_sha256=sha) != name
 
 
 def test_collected_rows(grid, tmp_path):
-    rows = run.collect(grid[0], to=tmp_path / "rows.csv")
+    rows = runs.collect(grid[0], to=tmp_path / "rows.csv")
     assert set(rows.method) == {"plain_mrm"} and set(rows.seed) == {0}
-    pd.testing.assert_frame_equal(run.read_rows(tmp_path / "rows.csv"), rows)
+    pd.testing.assert_frame_equal(runs.read_rows(tmp_path / "rows.csv"), rows)
 
 
 def test_two_runs_of_one_thing_are_refused_unless_the_newer_is_asked_for(grid, tmp_path):
@@ -157,15 +158,15 @@ def test_two_runs_of_one_thing_are_refused_unless_the_newer_is_asked_for(grid, t
     shutil.copytree(done, tmp_path / "newer")
     os.utime(tmp_path / "older" / "rows.json", (1, 1))
     with pytest.raises(FsrfError, match="duplicate rows"):
-        run.collect(tmp_path)
-    assert len(run.collect(tmp_path, newest=True)) == len(rows_of(good(grid)))
+        runs.collect(tmp_path)
+    assert len(runs.collect(tmp_path, newest=True)) == len(rows_of(good(grid)))
 
 
 @pytest.mark.parametrize("damage", ["rows", "model", "notebook", "unfinished"])
 def test_a_damaged_run_is_not_done(grid, tmp_path, damage):
     spec, folder = good(grid).spec, tmp_path / "one"
     shutil.copytree(good(grid).path, folder)
-    assert run.is_done(folder, spec)
+    assert runs.is_done(folder, spec)
     if damage == "rows":
         (folder / "rows.json").write_text((folder / "rows.json").read_text()[:-50])
     if damage == "model":
@@ -176,9 +177,9 @@ def test_a_damaged_run_is_not_done(grid, tmp_path, damage):
         notebook = read_json(folder / "run.ipynb")
         notebook["metadata"]["papermill"]["end_time"] = None
         (folder / "run.ipynb").write_text(json.dumps(notebook))
-    assert not run.is_done(folder, spec)
+    assert not runs.is_done(folder, spec)
     with pytest.raises(FsrfError, match="no finished run"):
-        run.collect(tmp_path)
+        runs.collect(tmp_path)
 
 
 # --- failures ---------------------------------------------------------------------------------------------------
@@ -200,13 +201,13 @@ def test_a_failing_notebook_is_reported_while_others_go_on(grid):
 def test_unknown_parameters_are_errors(tmp_path):
     for name in ("run", "table_inter", "fig_missing_rate"):
         with pytest.raises(FsrfError, match="found: sed") as e:
-            run.run_notebook(run.template_path(name), tmp_path / "out.ipynb", dict(sed=1, out_dir=str(tmp_path)))
+            runs.run_notebook(runs.template_path(name), tmp_path / "out.ipynb", dict(sed=1, out_dir=str(tmp_path)))
         assert "unknown parameter" in str(e.value) and "out_dir" in str(e.value)
     assert not list(tmp_path.iterdir()), "nothing was executed"
 
 
 def test_a_template_knows_every_parameter_of_a_run():
-    run.check_parameters(run.template_path(), [*run.RunSpec("", "").parameters(), "out_dir"])
+    runs.check_parameters(runs.template_path(), [*runs.RunSpec("", "").parameters(), "out_dir"])
 
 
 # --- kills ------------------------------------------------------------------------------------------------------
@@ -218,25 +219,25 @@ def worker_of(kernel):
 
 
 def spec_of(name):
-    return run.RunSpec(name, "tiny", plugin=PLUGIN, **SETTINGS)
+    return runs.RunSpec(name, "tiny", plugin=PLUGIN, **SETTINGS)
 
 
 def test_a_killed_worker_loses_nothing(pool, tmp_path):
     "The worker is killed in its second epoch: no half run, no orphan kernel; another worker goes on to the same rows"
     spec = spec_of("halting")
-    future = pool.submit(run.execute, spec, str(tmp_path), "one")
+    future = pool.submit(runs.execute, spec, str(tmp_path), "one")
     kernel = wait_for(lambda: kernels(pool.folder))[0]
-    told = wait_for(lambda: [t for t in run.status(tmp_path)["working"] if "epoch" in t])[0]
+    told = wait_for(lambda: [t for t in runs.status(tmp_path)["working"] if "epoch" in t])[0]
     assert (told["pid"], told["epoch"], told["epochs"], told["state"]) == (kernel, 1, 2, "running")
     os.kill(worker_of(kernel), signal.SIGKILL)
     wait_for(lambda: not alive(kernel), 60)
-    assert not (tmp_path / "one").exists() and not run.is_done(tmp_path / "one")
+    assert not (tmp_path / "one").exists() and not runs.is_done(tmp_path / "one")
     with pytest.raises(FsrfError):
-        run.collect(tmp_path)
+        runs.collect(tmp_path)
     assert future.result(240).status == "done"  # its second kernel goes on in the second epoch, and waits for nothing
     (pool.folder / "go").touch()
-    assert run.is_done(tmp_path / "one", spec) and not (tmp_path / ".partial-one").exists()
-    assert pool.submit(run.execute, spec, str(tmp_path), "undisturbed").result(240).status == "done"
+    assert runs.is_done(tmp_path / "one", spec) and not (tmp_path / ".partial-one").exists()
+    assert pool.submit(runs.execute, spec, str(tmp_path), "undisturbed").result(240).status == "done"
     same_rows(tmp_path / "one", tmp_path / "undisturbed")
 
 
@@ -246,7 +247,7 @@ def test_a_worker_that_always_dies_is_a_failed_run(pool, tmp_path):
     future = pool.submit(os._exit, 1)
     with pytest.raises(KilledWorker):
         future.result(240)
-    outcome = run._finish(future, spec_of("plain_mrm"), "one", tmp_path)
+    outcome = runs._finish(future, spec_of("plain_mrm"), "one", tmp_path)
     assert outcome.status == "failed" and "worker process died" in outcome.error
     assert pool.submit(os.getpid).result(240) > 0
 

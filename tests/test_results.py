@@ -4,9 +4,9 @@ import json, re
 import pandas as pd
 import pytest
 from fsrf import report
-from fsrf.method import METHODS, load_methods
+from fsrf.methods import METHODS, floors
 from fsrf.core import find_root
-from fsrf.kernels import run_notebook
+from fsrf.runs.kernels import run_notebook
 
 ROOT = find_root()
 FILES = sorted((ROOT / "data" / "results").glob("*.csv.gz"))
@@ -21,8 +21,8 @@ def test_every_set_has_rows_of_all_methods_and_seeds(rows):
     assert len(FILES) == rows.dataset.nunique()
     for name, r in rows.groupby("dataset"):
         seeds = r.groupby("method").seed.nunique()
-        assert {"fsrf", "fsrf_recover", "corrkd", "plain_mrm", "complete", *report.FLOORS} <= set(seeds.index), name
-        trained = seeds[[m for m in seeds.index if m not in report.FLOORS]]
+        assert {"fsrf", "fsrf_recover", "corrkd", "plain_mrm", "complete", *floors()} <= set(seeds.index), name
+        trained = seeds[[m for m in seeds.index if m not in floors()]]
         assert trained.nunique() == 1 and trained.iloc[0] >= 3, f"{name}: {trained.to_dict()}"
 
 
@@ -32,7 +32,6 @@ def test_one_version_of_the_data_and_committed_code(rows):
 
 
 def test_committed_table_is_made_from_committed_rows(rows, tmp_path):
-    load_methods()  # the table notes which papers were not read in full
     tables = {d: report.inter_table(r) for d, r in rows.groupby("dataset", sort=False)}
     for path in report.save_tables(tables, "table_inter", folder=tmp_path):
         committed = ROOT / "figures" / path.name
@@ -66,7 +65,6 @@ def test_table_of_differences(name, folder, tmp_path):
 
 
 def test_ablations_stand_beside_the_full_method():
-    load_methods()
     files = sorted((ROOT / "data" / "results" / "ablation").glob("*/*.csv.gz"))
     for path in files:
         seeds = report.read_rows(path).groupby("method").seed.nunique()

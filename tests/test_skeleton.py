@@ -19,22 +19,14 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 import fsrf
+from house import MODULES, imports, module_name, name_of, read
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 import gate  # noqa: E402
 import readme  # noqa: E402
 
-NOTEBOOKS = sorted(p for p in (ROOT / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
-TEMPLATES = [p for p in NOTEBOOKS if p.parent.name == "paper"]
-MODULES = sorted(p for p in (ROOT / "fsrf").rglob("*.py") if not p.name.startswith("_"))
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-
-
-def name_of(path): return path.relative_to(ROOT).as_posix()
-
-
-def every(paths): return pytest.mark.parametrize("path", paths, ids=name_of)
 
 
 def settings():
@@ -132,147 +124,12 @@ def test_environment_yml_has_every_requirement():
 
 def test_every_import_is_a_requirement():
     "A third-party package that fsrf imports stands in settings.ini itself, not only in somebody's closure"
-    known = set(requirements("requirements")) | {"fsrf", "sklearn", "nbformat", "nbclient", "yaml", "jupyter_client", "dask_jobqueue", "fastcore",
+    known = set(requirements("requirements")) | {"fsrf", "sklearn", "nbformat", "nbclient", "yaml", "jupyter_client", "dask_jobqueue",
                                                  "IPython", "execnb", "traitlets", "packaging"}
     for path in MODULES:
-        for name in imported(ast.parse(path.read_text(encoding="utf-8")), path):
+        for name in imports(path.read_text(encoding="utf-8"), module_name(path), path.name == "__init__.py"):
             top = name.split(".")[0]
             assert top in known or top in sys.stdlib_module_names, f"{name_of(path)} imports {top}"
-
-
-# --- floors -----------------------------------------------------------------------------------------------------
-
-# A letter after the number is a step on the way to the next floor: 02 < 02a < 02b < 03.
-FLOORS = {m[3]: int(m[1]) + (ord(m[2]) - ord("a") + 1) / 100 if m[2] else int(m[1])
-          for m in (re.fullmatch(r"(\d\d)([a-z]?)_(\w+)", p.stem) for p in (ROOT / "nbs").glob("*.ipynb")) if m}
-METHODS_FLOOR = 10.5  # between method (10) and train (11)
-METHODS_MAY_IMPORT = {0, 4, 7, 8, 9, 10}
-
-
-def imported(tree, path):
-    "Absolute names of all modules that a syntax tree imports, also those imported inside functions"
-    package = path.relative_to(ROOT).with_suffix("").parts[:-1]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = package[:len(package) - node.level + 1] if node.level else ()
-            module = ".".join((*base, *(node.module.split(".") if node.module else ())))
-            # `from . import core` and `from fsrf import core` import the module fsrf.core
-            if module in {"fsrf", "fsrf.methods"}:
-                yield from (f"{module}.{alias.name}" for alias in node.names)
-            else:
-                yield module
-
-
-def floor(module):
-    "The floor of a module of fsrf, by its notebook's number"
-    parts = module.split(".")
-    if parts[1] == "methods":
-        return METHODS_FLOOR
-    return FLOORS[parts[1]]
-
-
-def broken_floors(source, path):
-    "What a module imports though it must not, as text"
-    module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-    own = floor(module)
-    for name in imported(ast.parse(source), path):
-        if not name.startswith("fsrf.") or name.split(".")[1] not in {*FLOORS, "methods"}:
-            continue
-        if own == METHODS_FLOOR:
-            if floor(name) == METHODS_FLOOR:
-                yield f"{module} imports its sibling {name}"
-            elif int(floor(name)) not in METHODS_MAY_IMPORT:  # 07a is a step on 07
-                yield f"{module} (a method) imports {name}"
-        elif floor(name) >= own:
-            yield f"{module} (floor {own}) imports {name} (floor {floor(name)})"
-
-
-@every(MODULES)
-def test_a_module_imports_only_lower_floors(path):
-    assert not list(broken_floors(path.read_text(encoding="utf-8"), path))
-
-
-@pytest.mark.parametrize(("module", "source", "broken"), [
-    ("core", "import numpy, os", False),
-    ("step_b", "from .step_a import f; from .data import Batch", False),
-    ("step_a", "from .step_b import f", True),
-    ("missing", "from .step_b import f", False),
-    ("core", "from .data import Batch", True),
-    ("core", "def f():\n    from fsrf import data", True),
-    ("train", "from .core import *; from .methods import fsrf; import fsrf.method", False),
-    ("method", "from .methods.fsrf import FSRF", True),
-    ("methods/plain_mrm", "from ..method import Method; from ..core import FsrfError", False),
-    ("methods/plain_mrm", "from . import corrkd", True),
-    ("methods/plain_mrm", "from .corrkd import CorrKD", True),
-    ("methods/plain_mrm", "import fsrf.train", True),
-    ("methods/plain_mrm", "from ..metrics import score", True)])
-def test_the_floor_check_can_fail(module, source, broken, monkeypatch):
-    numbers = {"core": 0, "data": 1, "missing": 4, "metrics": 5, "method": 10, "train": 11,
-               "step_a": 2.01, "step_b": 2.02}
-    monkeypatch.setattr(sys.modules[__name__], "FLOORS", numbers)
-    assert bool(list(broken_floors(source, ROOT / f"fsrf/{module}.py"))) == broken
-
-
-@every(MODULES)
-def test_every_module_comes_from_a_notebook(path):
-    "Deleting a notebook leaves its module: delete both"
-    edit = re.search(r"File to edit: (\S+\.ipynb)", path.read_text(encoding="utf-8"))
-    assert edit, f"{name_of(path)} is written by hand: fsrf/ is exported from nbs/"
-    assert (path.parent / edit[1]).resolve().is_file(), f"{edit[1]} is gone: delete {name_of(path)} too"
-
-
-# --- notebooks --------------------------------------------------------------------------------------------------
-
-def read(path): return json.loads(path.read_text(encoding="utf-8"))
-
-
-def code_lines(cell):
-    "Lines of code of a cell: neither empty nor a directive"
-    lines = "".join(cell["source"]).splitlines()
-    return [line for line in lines if line.strip() and not line.lstrip().startswith("#|")]
-
-
-def exported(cell): return re.search(r"^#\|\s*exporti?\b", "".join(cell["source"]), re.MULTILINE)
-
-
-@every(NOTEBOOKS)
-def test_notebook_style(path):
-    notebook = read(path)
-    nbformat.validate(notebook)
-    assert notebook["metadata"]["kernelspec"]["name"] == "python3"
-    cells = notebook["cells"]
-    opening = "".join(cells[0]["source"])
-    assert cells[0]["cell_type"] == "markdown" and re.match(r"# \S.*\n\n> \S", opening), \
-        "a notebook opens with a title and a one-line > subtitle"
-    code = [c for c in cells if c["cell_type"] == "code"]
-    sizes = [len(code_lines(c)) for c in code if exported(c)]
-    assert max(sizes, default=0) <= 45, f"export cells of {sorted(s for s in sizes if s > 45)} lines: split them"
-    assert statistics.median(sizes or [0]) <= 12, "half of the export cells have more than 12 lines"
-    assert len(cells) <= 120, f"{len(cells)} cells: split the notebook"
-    assert (total := sum(len(code_lines(c)) for c in code)) <= 450, f"{total} lines of code: split the notebook"
-
-
-@every(NOTEBOOKS)
-def test_no_notebook_holds_an_error(path):
-    for number, cell in enumerate(read(path)["cells"]):
-        for output in cell.get("outputs", []):
-            assert output["output_type"] != "error", f"cell {number} ended in {output['ename']}: {output['evalue']}"
-
-
-@every(TEMPLATES)
-def test_template_has_one_parameters_cell(path):
-    "after cleaning too, and literals only: papermill puts its values below that cell"
-    notebook = read(path)
-    clean_nb(notebook, allowed_cell_metadata_keys=PYPROJECT["tool"]["nbdev"]["allowed_cell_metadata_keys"])
-    tagged = [c for c in notebook["cells"] if "parameters" in c["metadata"].get("tags", [])]
-    assert len(tagged) == 1, f"{len(tagged)} cells are tagged `parameters`"
-    for statement in ast.parse("".join(tagged[0]["source"])).body:
-        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
-            continue
-        assert isinstance(statement, (ast.Assign, ast.AnnAssign)), f"no assignment: {ast.unparse(statement)}"
-        ast.literal_eval(statement.value)
 
 
 # --- README -----------------------------------------------------------------------------------------------------

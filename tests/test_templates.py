@@ -6,9 +6,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from fsrf import run
+from fsrf import runs
 from fsrf.core import FsrfError
-from fsrf.method import build, save_method
+from fsrf.methods.base import build
+from fsrf.methods.checkpoint import save_method
 
 ROOT = Path(__file__).resolve().parent.parent
 CASES = {
@@ -26,7 +27,7 @@ def new(before):
 
 
 def execute(name, to, **parameters):
-    run.run_notebook(run.template_path(name), to, parameters)
+    runs.run_notebook(runs.template_path(name), to, parameters)
     outputs = [o for c in nbformat.read(to, as_version=4).cells for o in c.get("outputs", [])]
     assert any("image/png" in o.get("data", {}) for o in outputs)
     return "\n".join(o["data"].get("text/markdown", "") for o in outputs if "data" in o)
@@ -58,9 +59,8 @@ def test_without_a_folder_nothing_is_written(tmp_path):
 
 
 def test_a_checkpoint_is_drawn_as_it_is(tmp_path):
-    run.load_all()
     before = files(ROOT)
-    net = build("fsrf", CASES["fig_representation"]["config"], run.dataset("synthetic-quick").spec)
+    net = build("fsrf", CASES["fig_representation"]["config"], runs.dataset("synthetic-quick").spec)
     path = save_method(net, tmp_path / "model.safetensors")
     shown = execute("fig_representation", tmp_path / "run.ipynb", checkpoint=str(path), samples=60, drawn=20)
     assert "the checkpoint" in shown and "Files:" not in shown and new(before) == set()
@@ -68,5 +68,5 @@ def test_a_checkpoint_is_drawn_as_it_is(tmp_path):
 
 def test_a_method_without_factors_is_named(tmp_path):
     with pytest.raises(Exception, match="no factors") as error:
-        run.run_notebook(run.template_path("fig_representation"), tmp_path / "run.ipynb", dict(method="plain_mrm", train=dict(epochs=1)))
+        runs.run_notebook(runs.template_path("fig_representation"), tmp_path / "run.ipynb", dict(method="plain_mrm", train=dict(epochs=1)))
     assert FsrfError.__name__ in str(error.value)

@@ -8,12 +8,13 @@ from pathlib import Path
 import torch
 import bench_grid, bench_seeds, bench_share, bench_store
 from fsrf.core import commit, find_root, generator, write_json
-from fsrf.cost import in_turn, prediction, trained_in_turn, training_step
-from fsrf.data import Batch, DataSpec, ModalitySpec
-from fsrf.evaluate import EvalConfig
-from fsrf.method import Sweep, load_methods, n_parameters
-from fsrf.missing import inter_conditions
-from fsrf.synthetic import SyntheticConfig, make_synthetic
+from fsrf.training.cost import in_turn, prediction, trained_in_turn, training_step
+from fsrf.data.dataset import Batch, DataSpec, ModalitySpec
+from fsrf.evaluation.evaluate import EvalConfig
+from fsrf.evaluation.sweep import Sweep
+from fsrf.methods.base import load_methods, n_parameters
+from fsrf.missing.conditions import inter_conditions
+from fsrf.data.synthetic import SyntheticConfig, make_synthetic
 
 MOSI = dict(language=300, audio=74, visual=35)
 

@@ -7,7 +7,6 @@ papermill, evaluation, tables and figures. `grid_efficiency`: sum of training ti
 """
 import argparse, json, statistics, tempfile, time
 from pathlib import Path
-from fsrf import run
 from fsrf.core import read_json
 
 FEW = dict(evaluation=dict(rates=[0., .5], mask_seeds=[0]))
@@ -22,7 +21,7 @@ def grid_bench(*, full=False, workers=2, where=None):
     with tempfile.TemporaryDirectory() as d:
         def make(out, seeds, epochs):
             train = dict(epochs=epochs, patience=epochs)
-            return run.reproduce(['synthetic-quick'], ['plain_mrm'], seeds, f'{d}/{out}', workers=workers, device='cpu', progress=where != '',
+            return runs.reproduce(['synthetic-quick'], ['plain_mrm'], seeds, f'{d}/{out}', workers=workers, device='cpu', progress=where != '',
                                  settings=dict(FEW, train=train))
         # how many epochs take that long, with as many runs beside each other as the grid has; a run's first epochs are its slowest
         probe = make('probe', list(range(workers)), 40)

@@ -10,10 +10,10 @@ import copy, statistics, time
 import torch
 from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 from fsrf.core import generator, seeded
-from fsrf.data import Batch, DataSpec, ModalitySpec
-from fsrf.layers import SequenceEncoder
-from fsrf.method import build, load_methods, task_loss
-from fsrf.missing import MRMLaw, mrm
+from fsrf.data.dataset import Batch, DataSpec, ModalitySpec
+from fsrf.nn.layers import SequenceEncoder
+from fsrf.methods.base import build, load_methods, task_loss
+from fsrf.missing.training_views import MRMLaw, mrm
 
 CASES = dict(vectors=(dict(language=(384, 1), audio=(768, 1), visual=(105, 1)), 64), sequences=(dict(language=(300, 50), audio=(74, 50), visual=(35, 50)), 128))
 

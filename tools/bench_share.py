@@ -10,7 +10,7 @@ import collections, json, subprocess, sys, time
 from pathlib import Path
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from fsrf.cost import prediction, training_step
+from fsrf.training.cost import prediction, training_step
 
 ATTENTION = {'_scaled_dot_product_flash_attention_for_cpu': 2, '_scaled_dot_product_flash_attention_for_cpu_backward': 5}
 

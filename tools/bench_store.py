@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from bench_share import held_mb
-from fsrf import store
-from fsrf.data import MultimodalDataset
+from fsrf.data import cache
+from fsrf.data.dataset import MultimodalDataset
 
 SAMPLES, FRAMES, DIMS = 22856, 50, dict(language=300, audio=74, visual=35)  # CMU-MOSEI, word-aligned
 
@@ -47,7 +47,7 @@ def make(n):
 def opened(root, name):
     "Open, first batch, one epoch of batches in random order"
     before, start = rss(), time.perf_counter()
-    ds = store.open_entry(name, root)
+    ds = cache.open_entry(name, root)
     out = dict(open_mosei_s=time.perf_counter() - start, open_mosei_rss_mb=rss() - before)
     batches, g, most = None, torch.Generator().manual_seed(0), 0.0
     batches = ds.parts()["train"].batches(64, g)
@@ -71,18 +71,20 @@ def unpickled(path):
 
 def trained(root, name):
     "An epoch of FSRF, chosen on validation, and its rows on the test part: the most that the process held"
-    from fsrf import evaluate, method, train
+    from fsrf import evaluation
+    from fsrf import methods
+    from fsrf import training
 
-    method.load_methods()
+    methods.load_methods()
     torch.set_num_threads(1)
-    start, parts = time.perf_counter(), store.open_entry(name, root).parts()
-    net = method.build("fsrf", {}, parts["train"].spec)
-    config = train.TrainConfig(epochs=1, batch_size=128)
-    train.fit(net, parts["train"], parts["valid"], config, seed=0, device="cpu", progress=False)
+    start, parts = time.perf_counter(), cache.open_entry(name, root).parts()
+    net = methods.build("fsrf", {}, parts["train"].spec)
+    config = training.TrainConfig(epochs=1, batch_size=128)
+    training.fit(net, parts["train"], parts["valid"], config, seed=0, device="cpu", progress=False)
     known = "method dataset seed fold repeat config_hash data_sha256 checkpoint_sha256 seconds"
     meta = dict.fromkeys(known.split(), 0)
-    few = evaluate.EvalConfig(rates=(0.0, 0.5), mask_seeds=(0,))
-    evaluate.evaluate_rows(net, parts["test"], few, meta=meta, device="cpu")
+    few = evaluation.EvalConfig(rates=(0.0, 0.5), mask_seeds=(0,))
+    evaluation.evaluate_rows(net, parts["test"], few, meta=meta, device="cpu")
     return dict(mosei_run_mb=held_mb(), mosei_run_s=time.perf_counter() - start)
 
 
@@ -92,7 +94,7 @@ PARTS = dict(unpickled=lambda folder, name: unpickled(f"{folder}/all.pkl"), open
 def bench(n=SAMPLES):
     with tempfile.TemporaryDirectory(dir=Path.cwd() / "runs") as folder:
         ds = make(n)
-        name = store.save(ds, folder)
+        name = cache.save(ds, folder)
         with open(f"{folder}/all.pkl", "wb") as f:
             pickle.dump((ds.x, ds.y), f, 4)
         del ds

@@ -9,12 +9,12 @@ Writes data/results/<data set>.csv.gz, a file of rows per data set. `make figure
 import argparse, functools, gzip, io, itertools, sys
 import pandas as pd
 from fsrf.core import find_root, read_json, write_atomic
-from fsrf import run
-from fsrf.cluster import Executor
-from fsrf.method import METHODS, method_config
-from fsrf.report import headline
-from fsrf.search import frame
-from fsrf.synthetic import PRESETS
+from fsrf import runs
+from fsrf.runs.cluster import Executor
+from fsrf.methods.base import METHODS, method_config
+from fsrf.report.table import headline
+from fsrf.runs.search import fixed_settings
+from fsrf.data.synthetic import PRESETS
 
 SEEDED = ('language_only',)     # beside all that were searched on a set
 EVALUATION = dict(evaluation=dict(rates=[*(i/10 for i in range(10)), .95, 1.]))      # .95: the far end, where the paper says that it is weak
@@ -41,14 +41,14 @@ def write_rows(rows, *path):
 def rows_of(parts, out, submit):
     """Rows of [(label or None, specs, ids)], made as one queue: what a table of differences reads, the label as the method's name.
     Beside them the failed outcomes."""
-    run.make_folder(out)
+    runs.make_folder(out)
     ids = [i for _, _, some in parts for i in some]
-    made = run.run_all([s for _, specs, _ in parts for s in specs], ids, out, submit=submit)
+    made = runs.run_all([s for _, specs, _ in parts for s in specs], ids, out, submit=submit)
     failed = {o.id: o for o in made if o.status == 'failed'}
     found = []
     for label, _, ids in parts:
         if good := [i for i in ids if i not in failed]:
-            rows = run.collect(out, good)
+            rows = runs.collect(out, good)
             rows = rows[rows.protocol.isin(['inter', 'intra']) & rows.metric.isin([headline(rows), 'constant_prediction'])]
             found.append(rows.assign(method=label) if label else rows)
     if not found: sys.exit('every run failed:\n' + '\n'.join(map(str, failed.values())))
@@ -60,21 +60,21 @@ def seeds_of(name, seeds): return list(range(seeds or (3 if name in PRESETS else
 
 def main_rows(name, seeds, out, tuned, submit, methods=None):
     "A file of all methods (or of some) on a data set; returns what failed."
-    repeats = run.n_repeats(run.dataset(name))
+    repeats = runs.dataset(name).n_repeats
     made = [o for some, s in (([*(m for m in tuned[name] if m != '*' and m in (methods or tuned[name])), *SEEDED], seeds), (ONCE, seeds[:repeats]))
-            for o in run.reproduce([name], list(some), s, out, tuned=tuned, settings=EVALUATION, submit=submit)]
-    rows = run.collect(out, [o.id for o in made if o.status != 'failed'])
+            for o in runs.reproduce([name], list(some), s, out, tuned=tuned, settings=EVALUATION, submit=submit)]
+    rows = runs.collect(out, [o.id for o in made if o.status != 'failed'])
     write_rows(rows.sort_values(['method', 'seed', 'fold'], kind='stable'), f'{name}.csv.gz')
     return [o for o in made if o.status == 'failed']
 
 
 def ablation_rows(name, seeds, out, tuned, submit, method, only=None):
     "A file of a method and its ablations (or `only` some) on a data set; returns what failed."
-    _, own = run.tuned_for(tuned, name, method)
+    _, own = runs.tuned_for(tuned, name, method)
     full = method_config(method, own)
     changes = {'full': {}} | {k: c for k, c in METHODS[method][0].ablations.items()
                                if method_config(method, own | c) != full and (not only or k in only)}      # one that is its own form is no ablation
-    parts = [(k, *run.plan([name], [method], seeds, tuned=tuned, settings={method: c, **EVALUATION})) for k, c in changes.items()]
+    parts = [(k, *runs.plan([name], [method], seeds, tuned=tuned, settings={method: c, **EVALUATION})) for k, c in changes.items()]
     rows, failed = rows_of(parts, out, submit)
     write_rows(rows, 'ablation', method, f'{name}.csv.gz')
     return failed
@@ -85,8 +85,8 @@ def map_rows(seeds, shared, levels, out, submit):
     parts = []
     for level, s, seed in itertools.product(levels, shared, seeds):
         name = PLANTED.format(s, *level, seed)
-        settings = {name: {m: frame(m, run.dataset(name)) for m in MAP_METHODS}}
-        parts.append((None, *run.plan([name], list(MAP_METHODS), [seed], tuned=settings, settings=EVALUATION)))
+        settings = {name: {m: fixed_settings(m, runs.dataset(name)) for m in MAP_METHODS}}
+        parts.append((None, *runs.plan([name], list(MAP_METHODS), [seed], tuned=settings, settings=EVALUATION)))
     rows, failed = rows_of(parts, out, submit)
     write_rows(rows, 'map', f'{PLANTED.partition("?")[0]}.csv.gz')
     return failed
@@ -105,7 +105,6 @@ def main():
     tuned, out = read_json(root/'data'/'results'/'tuned.json'), (root/a.out).resolve()
     sets = [] if a.map else a.sets.split(',') if a.sets else list(ABLATED if a.ablation else tuned)
     if unsearched := [d for d in sets if d not in tuned]: sys.exit(f'not searched yet: {", ".join(unsearched)}; make tune comes first, or name the others with --sets')
-    run.load_all()
     only = a.changes and a.changes.split(';')
     known = {m: c.ablations for m, (c, _) in METHODS.items() if c.ablations}
     if a.ablation and a.ablation not in known: sys.exit(f'no ablations of {a.ablation!r}: choose one of {", ".join(known)}')

@@ -5,9 +5,10 @@ import os
 import time
 from pathlib import Path
 
-from fsrf.data import make_folds, register_dataset
-from fsrf.method import BackboneMethod, register
-from fsrf.synthetic import SyntheticConfig, make_synthetic
+from fsrf.data.dataset import make_folds, register_dataset
+from fsrf.methods.backbone import BackboneMethod
+from fsrf.methods.base import register
+from fsrf.data.synthetic import SyntheticConfig, make_synthetic
 
 
 @register_dataset("tiny")
