@@ -50,7 +50,7 @@ readme: $(READY)  ## README.md from nbs/index.ipynb
 	$(BIN)/python tools/readme.py
 
 bench: $(READY)  ## what FSRF costs beside plain-MRM, and a run beside its training, in runs/bench.json
-	$(BIN)/python tools/bench.py $(ARGS)
+	$(BIN)/python tools/bench $(ARGS)
 
 measures: $(READY)  ## table_cost and fig_representation at MOSI's size, measured here, in runs/figures/ (OUT=figures: the committed ones)
 	mkdir -p runs/figures
