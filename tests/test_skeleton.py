@@ -1,6 +1,7 @@
 """The project's own rules: one place for metadata, floors, the README, notebook style, the gate,
 the set-up."""
 
+import asyncio
 import json
 import os
 import re
@@ -389,29 +390,47 @@ def test_ci_is_make_test():
     assert ".ci/run" in [step.get("run") for step in steps]
 
 
-@pytest.mark.filterwarnings("ignore:Overriding existing pre_save_hook")
-def test_jupyter_saves_clean_notebooks(small_project, monkeypatch, caplog):
-    """`make lab` loads tools/jupyter_server_config.py: a saved notebook is a cleaned one, its tags
-    kept"""
+@pytest.fixture
+def save(small_project, monkeypatch):
+    "Save a notebook's cell as JupyterLab does under `make lab`; gives the cell as it is on disk"
     from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
     from traitlets.config import Config
 
     config = Config()
     source = (ROOT / "tools/jupyter_server_config.py").read_text(encoding="utf-8")
     exec(compile(source, "config", "exec"), {"get_config": lambda: config})
-    import asyncio
-
     monkeypatch.chdir(small_project)
     manager = AsyncLargeFileManager(root_dir=str(small_project), config=config)
-    cell = nbformat.v4.new_code_cell(
-        "x = 1", execution_count=7, metadata={"tags": ["parameters"], "scrolled": True}
+
+    def saved(cell):
+        content = nbformat.v4.new_notebook(cells=[cell])
+        model = {"type": "notebook", "format": "json", "content": content}
+        asyncio.run(manager.save(model, "nbs/saved.ipynb"))
+        return read(small_project / "nbs/saved.ipynb")["cells"][0]
+
+    return saved
+
+
+def run_cell(**metadata):
+    "A cell that was run in JupyterLab"
+    output = nbformat.v4.new_output("stream", text="1")
+    return nbformat.v4.new_code_cell(
+        "x = 1", execution_count=7, outputs=[output], metadata=metadata
     )
-    model = {
-        "type": "notebook",
-        "format": "json",
-        "content": nbformat.v4.new_notebook(cells=[cell]),
-    }
-    asyncio.run(manager.save(model, "nbs/saved.ipynb"))
-    saved = read(small_project / "nbs/saved.ipynb")["cells"][0]
+
+
+@pytest.mark.filterwarnings("ignore:Overriding existing pre_save_hook")
+def test_jupyter_saves_clean_notebooks(save, caplog):
+    "A saved notebook is a cleaned one, its tags and outputs kept"
+    cell = save(run_cell(tags=["parameters"], scrolled=True))
     assert not caplog.records, "the hook failed"
-    assert saved["execution_count"] is None and saved["metadata"] == {"tags": ["parameters"]}
+    assert cell["execution_count"] is None and cell["metadata"] == {"tags": ["parameters"]}
+    assert cell["outputs"]
+
+
+@pytest.mark.filterwarnings("ignore:Overriding existing pre_save_hook")
+def test_a_run_template_is_saved_without_outputs(save):
+    assert not save(run_cell(tags=["parameters", "no-outputs"]))["outputs"]
+    template = read(ROOT / "nbs/paper/run.ipynb")["cells"]
+    assert any("no-outputs" in cell["metadata"].get("tags", []) for cell in template)
+    assert not any(cell.get("outputs") for cell in template)
