@@ -13,7 +13,7 @@ FIGURES := table_inter fig_missing_rate fig_differences high_rates table_ablatio
 SHOW := $(BIN)/jupyter nbconvert --log-level ERROR --to notebook --execute --inplace
 MEASURE := $(BIN)/papermill --no-progress-bar nbs/paper
 
-.PHONY: help setup reproduce test lab readme gate lint bench measures tune results figures
+.PHONY: help setup reproduce test lab export readme gate lint bench measures tune results figures
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,7 +26,7 @@ $(READY): settings.ini constraints.txt setup.py pyproject.toml
 	  echo "fsrf needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || true)." >&2; \
 	  echo "Name another one: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv || { \
-	  echo "'$(PYTHON) -m venv' failed: on Debian and Ubuntu it stands in the package python3-venv." >&2; exit 1; }
+	  echo "'$(PYTHON) -m venv' failed: on Debian and Ubuntu it is in the package python3-venv." >&2; exit 1; }
 	$(BIN)/python -m pip install --quiet "$$(grep '^torch==' constraints.txt)"
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	@touch $@
@@ -43,21 +43,25 @@ gate: $(READY)  ## export and clean leave no difference
 lint: $(READY)  ## ruff over notebooks, tests and tools
 	$(BIN)/ruff check .
 
+export: $(READY)  ## fsrf/ from nbs/, and the notebooks cleaned
+	$(BIN)/nbdev-export
+	$(BIN)/nbdev-clean
+
 lab: $(READY)  ## JupyterLab on the notebooks, cleaned as they are saved
 	$(BIN)/jupyter lab --config=tools/jupyter_server_config.py $(ARGS)
 
 readme: $(READY)  ## README.md from nbs/index.ipynb
 	$(BIN)/python tools/readme.py
 
-bench: $(READY)  ## what FSRF costs beside plain-MRM, and a run beside its training, in runs/bench.json
-	$(BIN)/python tools/bench.py $(ARGS)
+bench: $(READY)  ## what FSRF costs next to plain-MRM, and a run next to its training: runs/bench.json
+	$(BIN)/python tools/bench $(ARGS)
 
 measures: $(READY)  ## table_cost and fig_representation at MOSI's size, measured here, in runs/figures/ (OUT=figures: the committed ones)
 	mkdir -p runs/figures
 	$(MEASURE)/table_cost.ipynb runs/figures/table_cost.ipynb -p dataset synthetic -p repeats 9 -p out_dir $(OUT)
 	$(MEASURE)/fig_representation.ipynb runs/figures/fig_representation.ipynb -p dataset synthetic -y 'train: {}' -p out_dir $(OUT)
 
-# The three below made what stands under data/ and figures/. The first two need the development sets (FSRF_DATA).
+# The three below made what data/results/ and figures/ hold. The first two need the development sets (FSRF_DATA).
 tune: $(READY)  ## the search on validation, the same budget for every method: data/results/tuned.json
 	mkdir -p runs/tune
 	$(BIN)/papermill --no-progress-bar nbs/paper/tune.ipynb runs/tune/tune.ipynb -f tools/tune.yaml $(ARGS)

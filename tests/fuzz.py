@@ -1,9 +1,10 @@
 """Mutates data files and reads each mutant: every one must end in a result or a `FormatError`.
 
-    python tests/fuzz.py --runs 10500 --seed 0        prints one line of JSON; tests/test_hostile.py calls it
+    python tests/fuzz.py --runs 10500 --seed 0     prints a line of JSON; test_hostile.py calls it
 
-The seeds are small files in every layout and protocol and, where FSRF_DATA points to them, cuts of the real files and
-the real files themselves. Mutations: bit flips, bytes replaced, inserted, deleted, cut off, pieces of another file.
+The seeds are small files in every layout and protocol and, where FSRF_DATA points to them, cuts of
+the real files and the real files themselves. Mutations: bit flips, bytes replaced, inserted,
+deleted, cut off, pieces of another file.
 """
 
 import argparse
@@ -18,10 +19,13 @@ from pathlib import Path
 
 import numpy as np
 
-from fsrf.data import files
 from fsrf.core import FormatError, data_root
+from fsrf.data import files
 
-OPCODES = b"}](l.0123456789:;<=>?@ABCFGIJKLMNPQRSTUVXabcdefghijloprstuq\x80\x81\x82\x85\x88\x8a\x8b\x8c\x8e\x8f\x90\x91\x92\x93\x94\x95\x96\x97\x98"
+OPCODES = (
+    b"}](l.0123456789:;<=>?@ABCFGIJKLMNPQRSTUVXabcdefghijloprstuq\x80\x81\x82\x85\x88\x8a\x8b\x8c\x8e\x8f"
+    b"\x90\x91\x92\x93\x94\x95\x96\x97\x98"
+)
 
 
 def samples(n=3):
@@ -32,7 +36,12 @@ def samples(n=3):
     r = np.random.default_rng(0)
     return [
         (
-            (np.arange(4), r.normal(size=(4, 5)).astype("f4"), r.normal(size=(4, 6)).astype("f4"), list("abcd")),
+            (
+                np.arange(4),
+                r.normal(size=(4, 5)).astype("f4"),
+                r.normal(size=(4, 6)).astype("f4"),
+                list("abcd"),
+            ),
             np.ones((1, 1), "f4"),
             f"v[{i}]",
         )
@@ -40,47 +49,31 @@ def samples(n=3):
     ]
 
 
+def pickled(r):
+    "{name: object}: a small one of every layout that is a pickle"
+    x = [r.normal(size=(3, 4, 2)) for _ in range(3)]
+    part = dict(text=x[0], audio=x[1], vision=x[2], labels=r.normal(size=(3, 1, 1)))
+    mult = {p: dict(part, id=np.array([["v", "1", "2"]] * 3)) for p in ("train", "valid", "test")}
+    own = dict(regression_labels=np.ones(3), raw_text=np.array(["a b"] * 3), id=list("abc"))
+    own |= dict(audio_lengths=[4, 2, 1], text_bert=np.ones((3, 3, 4)))
+    mmsa = {p: dict(v, **own) for p, v in mult.items()}
+    train, test = (np.ones((2, 3, 2)), np.ones((2, 3))), (np.ones((1, 3, 2)), np.zeros((1, 3)))
+    by_video = (*train, *test, 3, [3, 1], [2])
+    mag = {"train": [((s[0][3], s[0][1], s[0][2]), s[1], s[2]) for s in samples(2)]}
+    return dict(mult=mult, mmsa=mmsa, misa=samples(2), mag=mag, video=by_video)
+
+
 def seeds():
     "{name: bytes}: small files of every layout and protocol"
-    r, out = np.random.default_rng(0), {}
-    mult = {
-        p: dict(
-            text=r.normal(size=(3, 4, 2)),
-            audio=r.normal(size=(3, 4, 2)),
-            vision=r.normal(size=(3, 4, 2)),
-            labels=r.normal(size=(3, 1, 1)),
-            id=np.array([["v", "1", "2"]] * 3),
-        )
-        for p in ("train", "valid", "test")
-    }
-    mmsa = {
-        p: dict(
-            v,
-            regression_labels=np.ones(3),
-            raw_text=np.array(["a b"] * 3),
-            audio_lengths=[4, 2, 1],
-            id=list("abc"),
-            text_bert=np.ones((3, 3, 4)),
-        )
-        for p, v in mult.items()
-    }
-    by_video = (np.ones((2, 3, 2)), np.ones((2, 3)), np.ones((1, 3, 2)), np.zeros((1, 3)), 3, [3, 1], [2])
-    for protocol in range(6):
-        for name, obj in dict(
-            mult=mult, mmsa=mmsa, misa=samples(2), mag=dict(train=samples(2)), video=by_video
-        ).items():
-            if name == "mag":
-                obj = {"train": [((s[0][3], s[0][1], s[0][2]), s[1], s[2]) for s in obj["train"]]}
+    r = np.random.default_rng(0)
+    out = {}
+    for name, obj in pickled(r).items():
+        for protocol in range(6):
             out[f"{name}{protocol}.pkl"] = pickle.dumps(obj, protocol)
+    arrays = dict(x_audio=r.normal(size=(4, 3, 2)), y=np.arange(4.0), id=np.array(list("abcd")))
     for pack in (np.savez, np.savez_compressed):
         file = io.BytesIO()
-        pack(
-            file,
-            x_audio=r.normal(size=(4, 3, 2)),
-            y=np.arange(4.0),
-            id=np.array(list("abcd")),
-            length_audio=np.array([3, 1, 2, 3]),
-        )
+        pack(file, **arrays, length_audio=np.array([3, 1, 2, 3]))
         out[f"{pack.__name__}.npz"] = file.getvalue()
     return out
 
@@ -109,7 +102,9 @@ def mutate(data, rng, other):
         elif kind == 4:
             del out[at : at + rng.choice((1, 1, 2, 4, 8, 100))]
         elif kind == 5:
-            out[at : at + 8] = rng.choice((b"\xff" * 8, b"\0" * 8, (2**40).to_bytes(8, "little"), b"\x7f" * 4))
+            out[at : at + 8] = rng.choice(
+                (b"\xff" * 8, b"\0" * 8, (2**40).to_bytes(8, "little"), b"\x7f" * 4)
+            )
         elif len(out) < 10**5:
             start = rng.randrange(len(other))
             out[at:at] = other[start : start + rng.randrange(1, 60)]
@@ -139,7 +134,9 @@ def attempt(path):
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=10_500)
-    parser.add_argument("--real", type=int, default=120, help="of these on the real files themselves")
+    parser.add_argument(
+        "--real", type=int, default=120, help="of these on the real files themselves"
+    )
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
     rng, small, whole = random.Random(args.seed), list(seeds().items()), list(real().items())

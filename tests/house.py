@@ -1,4 +1,5 @@
-"""What the tests know of the house: its notebooks, its modules, on which floor each stands, and what it imports."""
+"""What the tests know of the house: its notebooks, its modules, on which floor each stands, and
+what it imports."""
 
 import ast
 import json
@@ -8,9 +9,15 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-NOTEBOOKS = sorted(p for p in (ROOT / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
+NOTEBOOKS = sorted(
+    p for p in (ROOT / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts
+)
 TEMPLATES = [p for p in NOTEBOOKS if p.parent.name == "paper"]
-MODULES = sorted(p for p in (ROOT / "fsrf").rglob("*.py") if p.name != "_modidx.py" and p != ROOT / "fsrf/__init__.py")
+MODULES = sorted(
+    p
+    for p in (ROOT / "fsrf").rglob("*.py")
+    if p.name != "_modidx.py" and p != ROOT / "fsrf/__init__.py"
+)
 DOOR = 99  # the page 00_* of a wing exports its __init__: it may import everything in the wing
 UNNUMBERED = 50  # a method's page: above the numbered pages of its folder, below the door
 
@@ -40,12 +47,14 @@ def default_exp(path: Path) -> str | None:
 
 
 def floor_of(path: Path) -> tuple[int, int]:
-    "(number of the wing, number of the page in it) of a notebook: nbs/1_data/files/17_read.ipynb is (1, 17)"
+    "(number of the wing, of the page in it): nbs/1_data/files/17_read.ipynb is (1, 17)"
     folders = path.relative_to(ROOT / "nbs").parts[:-1]
     wing = int(folders[0].split("_")[0]) if folders else 0
     number = re.match(r"(\d\d)_", path.name)
     page = int(number[1]) if number else UNNUMBERED
-    if wing and page == 0:  # the door; that of an inner folder stands on the last page of that folder
+    if (
+        wing and page == 0
+    ):  # the door; that of an inner folder stands on the last page of that folder
         inner = [int(p.name[:2]) for p in path.parent.glob("[0-9][0-9]_*.ipynb")]
         page = DOOR if len(folders) == 1 else max(inner) + 1
     return wing, page
@@ -71,7 +80,8 @@ def imports(source: str, module: str, is_door: bool = False) -> Iterator[str]:
             base = package[: len(package) - node.level + 1] if node.level else []
             name = ".".join([*base, *(node.module.split(".") if node.module else [])])
             inner = [f"{name}.{alias.name}" for alias in node.names]
-            # `from fsrf import core` imports the module fsrf.core, `from fsrf.core import Config` does not
+            # `from fsrf import core` imports the module fsrf.core, `from fsrf.core
+            # import Config` does not
             yield from (full if full in floors() else name for full in inner)
 
 
@@ -90,9 +100,11 @@ def exported(cell: dict) -> bool:
 
 def statements(source: str) -> int:
     "How many statements a cell holds: what a reader takes in one by one. Docstrings do not count"
+
     def counts(node: ast.AST) -> bool:
         docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         return isinstance(node, ast.stmt) and not docstring
+
     try:
         tree = ast.parse(source)
     except SyntaxError:  # a magic

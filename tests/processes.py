@@ -1,4 +1,5 @@
-"""What the tests with real processes share: the plug-in, waiting, looking whether a process lives, comparing rows."""
+"""What the tests with real processes share: the plug-in, waiting, looking whether a process lives,
+comparing rows."""
 
 import sys
 import time
@@ -8,8 +9,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from fsrf import data
-from fsrf import methods
+from fsrf import data, methods
 from fsrf.core import read_json
 
 PLUGIN = str(Path(__file__).resolve().parent / "plugins/tiny.py")
@@ -52,5 +52,8 @@ def kernels(folder):
 
 def same_rows(a, b):
     "Two runs' rows, equal to the last bit but for seconds and commit"
-    a, b = (pd.DataFrame(read_json(Path(f) / "rows.json")).drop(columns=["seconds", "commit"]) for f in (a, b))
+    a, b = (
+        pd.DataFrame(read_json(Path(f) / "rows.json")).drop(columns=["seconds", "commit"])
+        for f in (a, b)
+    )
     pd.testing.assert_frame_equal(a, b, check_exact=True)

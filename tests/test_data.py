@@ -1,24 +1,44 @@
-"""Properties of fsrf.data, fsrf.synthetic and fsrf.devsets: bad input is refused by name, the same seed gives the same
-bytes, folds partition, and the development sets hold what their files hold."""
+"""Properties of fsrf.data, fsrf.synthetic and fsrf.devsets: bad input is refused by name, the same
+seed gives the same bytes, folds partition, and the development sets hold what their files hold."""
+
 import os
 import zipfile
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from fsrf.cli import main as cli
 from fsrf import runs
+from fsrf.cli import main as cli
 from fsrf.core import FsrfError, generator, hash_file
 from fsrf.data.dataset import (
-    DATASETS, TASKS, MultimodalDataset, column_statistics, load_dataset, make_folds,
-    register_dataset, standardise,
+    DATASETS,
+    TASKS,
+    MultimodalDataset,
+    column_statistics,
+    load_dataset,
+    make_folds,
+    register_dataset,
+    standardise,
 )
 from fsrf.data.development_sets import (
-    SHA256, align_left, last_frame, linear_reference, read_arrays, time_means, word_sequences,
+    SHA256,
+    align_left,
+    last_frame,
+    linear_reference,
+    read_arrays,
+    time_means,
+    word_sequences,
 )
 from fsrf.data.synthetic import (
-    PRESETS, QUICK, SyntheticConfig, make_labels, make_synthetic, plant, temporal_noise,
+    PRESETS,
+    QUICK,
+    SyntheticConfig,
+    make_labels,
+    make_synthetic,
+    plant,
+    temporal_noise,
 )
 from fsrf.evaluation.probes import probe_r2, probe_table
 
@@ -28,7 +48,8 @@ seeds = st.integers(0, 2**31)
 TINY = SyntheticConfig(sizes=(40, 12, 12), lengths=(6, 5, 1), dims=(7, 4, 3), k=2)
 
 
-def valid(length, size): return np.arange(size) < np.asarray(length)[:, None]
+def valid(length, size):
+    return np.arange(size) < np.asarray(length)[:, None]
 
 
 def small(n=15, seed=0, **changes):
@@ -36,15 +57,27 @@ def small(n=15, seed=0, **changes):
     rng = np.random.default_rng(seed)
     length = dict(language=rng.integers(0, 5, n), audio=np.ones(n, int))
     x = dict(language=rng.normal(3, 2, size=(n, 4, 3)), audio=rng.normal(size=(n, 1, 2)))
-    x["language"] *= (valid(length["language"], 4) & (rng.random((n, 4)) < .8))[..., None]
-    d = dict(name="small", x=x, length=length, y=np.arange(n) % 2, ids=[f"s{i}" for i in range(n)], task="binary")
+    x["language"] *= (valid(length["language"], 4) & (rng.random((n, 4)) < 0.8))[..., None]
+    d = dict(
+        name="small",
+        x=x,
+        length=length,
+        y=np.arange(n) % 2,
+        ids=[f"s{i}" for i in range(n)],
+        task="binary",
+    )
     return MultimodalDataset(**{**d, **changes})
 
 
-# ---- fsrf.data ----------------------------------------------------------------------------------------------------
+# --- fsrf.data ------------------------------------------------------------------------------------
+
 
 @props
-@given(st.sampled_from(["language", "audio"]), st.sampled_from([np.nan, np.inf, -np.inf]), st.integers(0, 10**6))
+@given(
+    st.sampled_from(["language", "audio"]),
+    st.sampled_from([np.nan, np.inf, -np.inf]),
+    st.integers(0, 10**6),
+)
 def test_one_bad_value_anywhere_is_named(modality, value, place):
     x = {m: v.copy() for m, v in small().x.items()}
     place %= x[modality].size
@@ -55,40 +88,63 @@ def test_one_bad_value_anywhere_is_named(modality, value, place):
     assert f"modality {modality!r}, sample {i}, frame {t}, column {k}" in str(e.value)
 
 
-@pytest.mark.parametrize(("changes", "words"), [
-    (dict(x={}, length={}), "without modalities"),
-    (dict(ids=["a"]*15), "sample ids repeat"),
-    (dict(length=dict(language=np.full(15, 4))), "modalities and lengths differ"),
-    (dict(length=dict(language=np.full(15, 9), audio=np.ones(15, int))), "0..4"),
-    (dict(length=dict(language=np.full(15, -1), audio=np.ones(15, int))), "wrong lengths"),
-    (dict(length=dict(language=np.full(14, 4), audio=np.ones(15, int))), "wrong lengths"),
-    (dict(x=dict(language=np.ones((15, 4)), audio=np.ones((15, 1, 2)))), "wrong shape of features"),
-    (dict(x=dict(language=np.ones((14, 4, 3)), audio=np.ones((15, 1, 2)))), "language"),
-    (dict(task="ranking"), "unknown task"),
-    (dict(y=np.full(15, 2)), "0..1"),
-    (dict(y=np.full(15, -1)), "outside the task"),
-    (dict(y=np.full(15, .5)), "outside the task"),
-    (dict(y=np.full(14, 1)), "wrong shape of labels"),
-    (dict(y=np.full(15, np.nan), task="regression"), "NaN"),
-    (dict(class_names=("a", "b", "c")), "two classes"),
-    (dict(y=np.full((15, 2), 1), task="multilabel-binary", class_names=("a", "b", "c")), "(15, 3)"),
-])
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (dict(x={}, length={}), "without modalities"),
+        (dict(ids=["a"] * 15), "sample ids repeat"),
+        (dict(length=dict(language=np.full(15, 4))), "modalities and lengths differ"),
+        (dict(length=dict(language=np.full(15, 9), audio=np.ones(15, int))), "0..4"),
+        (dict(length=dict(language=np.full(15, -1), audio=np.ones(15, int))), "wrong lengths"),
+        (dict(length=dict(language=np.full(14, 4), audio=np.ones(15, int))), "wrong lengths"),
+        (
+            dict(x=dict(language=np.ones((15, 4)), audio=np.ones((15, 1, 2)))),
+            "wrong shape of features",
+        ),
+        (dict(x=dict(language=np.ones((14, 4, 3)), audio=np.ones((15, 1, 2)))), "language"),
+        (dict(task="ranking"), "unknown task"),
+        (dict(y=np.full(15, 2)), "0..1"),
+        (dict(y=np.full(15, -1)), "outside the task"),
+        (dict(y=np.full(15, 0.5)), "outside the task"),
+        (dict(y=np.full(14, 1)), "wrong shape of labels"),
+        (dict(y=np.full(15, np.nan), task="regression"), "NaN"),
+        (dict(class_names=("a", "b", "c")), "two classes"),
+        (
+            dict(y=np.full((15, 2), 1), task="multilabel-binary", class_names=("a", "b", "c")),
+            "(15, 3)",
+        ),
+    ],
+)
 def test_bad_input_is_refused(changes, words):
     with pytest.raises(FsrfError) as e:
         small(**changes)
     assert words in str(e.value)
 
 
-@pytest.mark.parametrize("changes", [
-    dict(x=dict(language=np.ones((15, 4, 3)), audio=np.ones((15, 1, 2))),
-         length=dict(language=np.full(15, 2), audio=np.ones(15, int))),
-    dict(split=np.array(["train"]*9)),
-    dict(split=np.array(["train"]*9 + ["val"]*3 + ["test"]*3)),
-    dict(folds=np.arange(15) % 5),
-    dict(folds=np.arange(10)[None] % 5),
-    dict(length=dict(language=np.full(15, 2.5), audio=np.ones(15, int))),
-    dict(x=dict(language=np.full((15, 4, 3), "a"), audio=np.ones((15, 1, 2)))),
-], ids=["padding", "short-split", "split-words", "flat-folds", "short-folds", "half-length", "text"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        dict(
+            x=dict(language=np.ones((15, 4, 3)), audio=np.ones((15, 1, 2))),
+            length=dict(language=np.full(15, 2), audio=np.ones(15, int)),
+        ),
+        dict(split=np.array(["train"] * 9)),
+        dict(split=np.array(["train"] * 9 + ["val"] * 3 + ["test"] * 3)),
+        dict(folds=np.arange(15) % 5),
+        dict(folds=np.arange(10)[None] % 5),
+        dict(length=dict(language=np.full(15, 2.5), audio=np.ones(15, int))),
+        dict(x=dict(language=np.full((15, 4, 3), "a"), audio=np.ones((15, 1, 2)))),
+    ],
+    ids=[
+        "padding",
+        "short-split",
+        "split-words",
+        "flat-folds",
+        "short-folds",
+        "half-length",
+        "text",
+    ],
+)
 def test_more_bad_input_is_refused(changes):
     with pytest.raises(FsrfError):
         small(**changes)
@@ -106,13 +162,18 @@ def test_presence_follows_the_order_of_the_modalities():
 def test_the_hash_covers_what_results_depend_on(seed, what):
     ds = small(seed=seed, folds=make_folds(15))
     language = ds.x["language"].copy()
-    longest = np.argmax(ds.length["language"])                 # only valid frames may change: padding must be zero
+    longest = np.argmax(ds.length["language"])  # only valid frames may change: padding must be zero
     language[longest, 0, seed % 3] += 1
     longer = np.where(np.arange(15) == np.argmin(ds.length["language"]), 4, ds.length["language"])
-    changes = dict(y=dict(y=1 - ds.y), x=dict(x=ds.x | dict(language=language)),
-                   length=dict(length=ds.length | dict(language=longer)), ids=dict(ids=[f"t{i}" for i in range(15)]),
-                   folds=dict(folds=(make_folds(15) + 1) % 5), task=dict(task="multiclass"),
-                   names=dict(class_names=("bad", "good")))
+    changes = dict(
+        y=dict(y=1 - ds.y),
+        x=dict(x=ds.x | dict(language=language)),
+        length=dict(length=ds.length | dict(language=longer)),
+        ids=dict(ids=[f"t{i}" for i in range(15)]),
+        folds=dict(folds=(make_folds(15) + 1) % 5),
+        task=dict(task="multiclass"),
+        names=dict(class_names=("bad", "good")),
+    )
     kept = dict(folds=ds.folds, x=ds.x, length=ds.length)
     assert small(**kept).sha256 == ds.sha256
     assert small(**{**kept, **changes[what]}).sha256 != ds.sha256
@@ -134,7 +195,10 @@ def test_test_rows_do_not_move_the_scale():
     "Whatever stands in the test part, training and validation come out the same"
     split = np.repeat(["train", "valid", "test"], 5)
     a = small(split=split)
-    b = small(split=split, x={m: np.where((split == "test")[:, None, None], v*100, v) for m, v in a.x.items()})
+    b = small(
+        split=split,
+        x={m: np.where((split == "test")[:, None, None], v * 100, v) for m, v in a.x.items()},
+    )
     for part in ("train", "valid"):
         for m in a.x:
             np.testing.assert_array_equal(a.parts()[part].x[m], b.parts()[part].x[m])
@@ -152,7 +216,7 @@ def test_constant_and_huge_columns_stay_finite():
 @given(st.integers(10, 80), st.integers(3, 6), st.integers(1, 3), seeds)
 def test_folds_partition(n, k, repeats, seed):
     y = np.random.default_rng(seed).integers(0, 2, n)
-    y[:2*k] = np.arange(2*k) % 2                               # every class can stand in every fold
+    y[: 2 * k] = np.arange(2 * k) % 2  # every class can stand in every fold
     folds = make_folds(n, k, repeats=repeats, y=y, seed=seed)
     assert folds.shape == (repeats, n)
     np.testing.assert_array_equal(folds, make_folds(n, k, repeats=repeats, y=y, seed=seed))
@@ -160,11 +224,18 @@ def test_folds_partition(n, k, repeats, seed):
         assert sorted(set(r)) == list(range(k))
         counts = np.array([np.bincount(y[r == f], minlength=2) for f in range(k)])
         assert (np.ptp(counts, axis=0) <= 1).all()
-    ds = MultimodalDataset("d", dict(a=np.ones((n, 1, 1))), dict(a=np.ones(n)), y, [str(i) for i in range(n)], "binary",
-                           folds=folds)
+    ds = MultimodalDataset(
+        "d",
+        dict(a=np.ones((n, 1, 1))),
+        dict(a=np.ones(n)),
+        y,
+        [str(i) for i in range(n)],
+        "binary",
+        folds=folds,
+    )
     seen = []
     for f in range(k):
-        parts = ds.parts(f, repeat=repeats-1)
+        parts = ds.parts(f, repeat=repeats - 1)
         sets = [set(p.ids) for p in parts.values()]
         assert sum(map(len, sets)) == n and set().union(*sets) == set(ds.ids)
         seen += parts["test"].ids
@@ -176,7 +247,9 @@ def test_folds_partition(n, k, repeats, seed):
 def test_grouped_folds_keep_groups_together(n_groups, seed):
     rng = np.random.default_rng(seed)
     groups = np.repeat(np.arange(n_groups), rng.integers(1, 6, n_groups))
-    folds = make_folds(len(groups), 4, groups=groups, y=rng.integers(0, 2, len(groups)), seed=seed)[0]
+    folds = make_folds(len(groups), 4, groups=groups, y=rng.integers(0, 2, len(groups)), seed=seed)[
+        0
+    ]
     assert all(len(set(folds[groups == g])) == 1 for g in range(n_groups))
 
 
@@ -193,7 +266,7 @@ def test_an_epoch_visits_each_sample_once_and_repeats_by_its_seed(size, seed):
 @props
 @given(st.lists(st.integers(0, 14), min_size=1, max_size=15, unique=True))
 def test_selecting_keeps_rows_together(index):
-    ds = small(folds=make_folds(15, repeats=2), meta=dict(score=np.arange(15.), title="t"))
+    ds = small(folds=make_folds(15, repeats=2), meta=dict(score=np.arange(15.0), title="t"))
     part = ds.select(np.array(index))
     assert part.ids == [ds.ids[i] for i in index] and part.meta["title"] == "t"
     np.testing.assert_array_equal(part.meta["score"], np.array(index, float))
@@ -218,7 +291,8 @@ def test_unknown_data_sets_are_refused_with_the_known_names():
         del DATASETS["mine"]
 
 
-# ---- fsrf.synthetic -----------------------------------------------------------------------------------------------
+# --- fsrf.synthetic -------------------------------------------------------------------------------
+
 
 @props
 @given(seeds, st.sampled_from(TASKS))
@@ -226,7 +300,7 @@ def test_one_seed_gives_one_data_set(seed, task):
     config = TINY.replace(seed=seed, task=task)
     a, b = make_synthetic(config), make_synthetic(config)
     assert a.sha256 == b.sha256 and a.task == task
-    assert make_synthetic(config.replace(seed=seed+1)).sha256 != a.sha256
+    assert make_synthetic(config.replace(seed=seed + 1)).sha256 != a.sha256
     for m in a.x:
         assert not a.x[m][~valid(a.length[m], a.x[m].shape[1])].any()
     assert all(len(v) == len(a) for k, v in a.meta.items() if isinstance(v, np.ndarray))
@@ -237,14 +311,19 @@ def test_one_seed_gives_one_data_set(seed, task):
 def test_any_number_of_modalities(n, data):
     names = tuple(f"m{i}" for i in range(n))
     lengths = tuple(data.draw(st.lists(st.sampled_from([1, 2, 9]), min_size=n, max_size=n)))
-    ds = make_synthetic(TINY.replace(names=names, dims=(3,)*n, lengths=lengths, strength=(1.,)*n, shortest=0.))
+    ds = make_synthetic(
+        TINY.replace(names=names, dims=(3,) * n, lengths=lengths, strength=(1.0,) * n, shortest=0.0)
+    )
     assert ds.spec.names == names and tuple(m.max_len for m in ds.spec.modalities) == lengths
     assert all(v.min() >= 1 for v in ds.length.values())
 
 
 def test_a_change_moves_only_what_it_is_about():
     base = make_synthetic(TINY)
-    noisier, longer = make_synthetic(TINY.replace(noise=2.)), make_synthetic(TINY.replace(lengths=(9, 5, 1)))
+    noisier, longer = (
+        make_synthetic(TINY.replace(noise=2.0)),
+        make_synthetic(TINY.replace(lengths=(9, 5, 1))),
+    )
     for other in (noisier, longer):
         np.testing.assert_array_equal(other.y, base.y)
         np.testing.assert_array_equal(other.meta["private/audio"], base.meta["private/audio"])
@@ -257,34 +336,42 @@ def test_the_label_comes_from_shared_and_private_and_never_from_nuisance(seed):
     config = SyntheticConfig(sizes=(4000, 500, 500), seed=seed)
     factors = plant(config)
     score = make_labels(config, factors)[2]
+
     def explained(name):
-        return np.linalg.norm(np.linalg.lstsq(factors[name], score, rcond=None)[0])**2/score.var()
-    assert explained("shared") == pytest.approx(.95*.4, abs=.05)
+        return (
+            np.linalg.norm(np.linalg.lstsq(factors[name], score, rcond=None)[0]) ** 2 / score.var()
+        )
+
+    assert explained("shared") == pytest.approx(0.95 * 0.4, abs=0.05)
     private = [explained(f"private/{m}") for m in config.names]
-    assert private == sorted(private, reverse=True) and sum(private) == pytest.approx(.95*.6, abs=.05)
-    assert max(explained(f"nuisance/{m}") for m in config.names) < .01
-    assert abs(np.mean(score)) < .06 and abs(np.std(score)-1) < .06
+    assert private == sorted(private, reverse=True) and sum(private) == pytest.approx(
+        0.95 * 0.6, abs=0.05
+    )
+    assert max(explained(f"nuisance/{m}") for m in config.names) < 0.01
+    assert abs(np.mean(score)) < 0.06 and abs(np.std(score) - 1) < 0.06
 
 
-@pytest.mark.parametrize("balance", [.2, .55, .9])
+@pytest.mark.parametrize("balance", [0.2, 0.55, 0.9])
 def test_balance(balance):
     config = SyntheticConfig(sizes=(4000, 1, 1), balance=balance)
-    assert make_labels(config, plant(config))[0].mean() == pytest.approx(balance, abs=.03)
+    assert make_labels(config, plant(config))[0].mean() == pytest.approx(balance, abs=0.03)
     y = make_labels(config.replace(task="regression"), plant(config))[0]
-    assert (y >= 0).mean() == pytest.approx(balance, abs=.03) and y.min() >= -3 and y.max() <= 3
+    assert (y >= 0).mean() == pytest.approx(balance, abs=0.03) and y.min() >= -3 and y.max() <= 3
 
 
-@pytest.mark.parametrize("memory", [0., .5, .95])
+@pytest.mark.parametrize("memory", [0.0, 0.5, 0.95])
 def test_temporal_noise_is_stationary(memory):
     e = temporal_noise((4000, 12, 2), memory, np.random.default_rng(0))
-    np.testing.assert_allclose(e.std((0, 2)), 1, atol=.06)
-    assert np.corrcoef(e[:, 5].ravel(), e[:, 6].ravel())[0, 1] == pytest.approx(memory, abs=.04)
+    np.testing.assert_allclose(e.std((0, 2)), 1, atol=0.06)
+    assert np.corrcoef(e[:, 5].ravel(), e[:, 6].ravel())[0, 1] == pytest.approx(memory, abs=0.04)
 
 
 def test_a_planted_set_by_its_name_in_a_grid_and_the_command_line():
     name = "synthetic-quick?label_shared=0.9&sizes=[60,20,20]"
     (one, other), ids = runs.plan([name, "synthetic-quick"], ["majority"], [0])
-    assert one.dataset == name and ids[0].startswith("majority-synthetic-quick-label_shared-0.9-sizes-60-20-20--s0-")
+    assert one.dataset == name and ids[0].startswith(
+        "majority-synthetic-quick-label_shared-0.9-sizes-60-20-20--s0-"
+    )
     assert cli.names(f"{name},synthetic-quick") == [one.dataset, other.dataset]
     with pytest.raises(FsrfError, match="label_sharde"):
         runs.plan(["synthetic-quick?label_sharde=0.9"], ["majority"], [0])
@@ -294,16 +381,28 @@ def test_a_planted_set_by_its_name_in_a_grid_and_the_command_line():
 def test_presets_order_their_modalities_and_are_not_saturated(name):
     ds = load_dataset(name)
     f1 = {m: linear_reference(ds, [m] if m != "all" else None)["train"] for m in (*ds.x, "all")}
-    assert f1["language"] > f1["audio"] > f1["visual"] > .5 and f1["all"] < .9
-    assert ds.y.mean() == pytest.approx(.55, abs=.05) and ds.meta["title"].startswith("Synthetic")
+    assert f1["language"] > f1["audio"] > f1["visual"] > 0.5 and f1["all"] < 0.9
+    assert ds.y.mean() == pytest.approx(0.55, abs=0.05) and ds.meta["title"].startswith("Synthetic")
 
 
-@pytest.mark.parametrize(("field", "value", "words"), [
-    ("dims", (3, 4), "one per modality"), ("names", (), "at least one"), ("names", ("a", "a", "b"), "its own"),
-    ("sizes", (5, 5), "three sizes"), ("sizes", (5, 5, 0), ">= 1"), ("lengths", (5, 5, 2.5), "integers"),
-    ("strength", (1., 0., 1.), "> 0"), ("strength", (1., float("nan"), 1.), "> 0"), ("k", 0, "1 <="),
-    ("noise", -1., "0.0 <="), ("noise", float("nan"), "a number"), ("balance", 1.5, "balance"), ("task", "x", "binary"),
-])
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("dims", (3, 4), "one per modality"),
+        ("names", (), "at least one"),
+        ("names", ("a", "a", "b"), "its own"),
+        ("sizes", (5, 5), "three sizes"),
+        ("sizes", (5, 5, 0), ">= 1"),
+        ("lengths", (5, 5, 2.5), "integers"),
+        ("strength", (1.0, 0.0, 1.0), "> 0"),
+        ("strength", (1.0, float("nan"), 1.0), "> 0"),
+        ("k", 0, "1 <="),
+        ("noise", -1.0, "0.0 <="),
+        ("noise", float("nan"), "a number"),
+        ("balance", 1.5, "balance"),
+        ("task", "x", "binary"),
+    ],
+)
 def test_bad_configs_are_refused(field, value, words):
     with pytest.raises(FsrfError) as e:
         TINY.replace(**{field: value})
@@ -322,33 +421,52 @@ def test_class_counts():
 @props
 @given(seeds)
 def test_probes_see_through_linear_maps_only(seed):
-    ds, rng = make_synthetic(QUICK.replace(sizes=(150, 20, 80), seed=seed)), np.random.default_rng(seed)
+    ds, rng = (
+        make_synthetic(QUICK.replace(sizes=(150, 20, 80), seed=seed)),
+        np.random.default_rng(seed),
+    )
     sides = dict(train=np.arange(150), test=np.arange(170, 250))
     shared = ds.meta["shared"]
-    assert probe_r2(shared @ rng.normal(size=(2, 5)) + 3, shared, **sides) > .99
-    assert probe_r2(rng.normal(size=(250, 5)), shared, **sides) < .15
-    table = probe_table({("c", "audio"): shared, ("n", "audio"): ds.meta["nuisance/audio"]}, ds.meta, **sides)
-    assert list(table.index) == ["c", "n"] and list(table.columns) == ["shared", "private", "nuisance"]
-    assert table.loc["c", "shared"] > .99 and table.loc["n", "nuisance"] > .99 and table.loc["c", "nuisance"] < .2
+    assert probe_r2(shared @ rng.normal(size=(2, 5)) + 3, shared, **sides) > 0.99
+    assert probe_r2(rng.normal(size=(250, 5)), shared, **sides) < 0.15
+    table = probe_table(
+        {("c", "audio"): shared, ("n", "audio"): ds.meta["nuisance/audio"]}, ds.meta, **sides
+    )
+    assert list(table.index) == ["c", "n"] and list(table.columns) == [
+        "shared",
+        "private",
+        "nuisance",
+    ]
+    assert (
+        table.loc["c", "shared"] > 0.99
+        and table.loc["n", "nuisance"] > 0.99
+        and table.loc["c", "nuisance"] < 0.2
+    )
 
 
-# ---- fsrf.devsets: what needs no files ----------------------------------------------------------------------------
+# --- fsrf.devsets: what needs no files ------------------------------------------------------------
+
 
 @props
 @given(st.integers(1, 12), st.integers(1, 9), seeds)
 def test_left_padding_moves_all_modalities_together(n, size, seed):
     rng = np.random.default_rng(seed)
-    start = rng.integers(0, size+1, n)
+    start = rng.integers(0, size + 1, n)
     inside = ~valid(start, size)
-    x = {m: rng.uniform(1, 2, (n, size, 2))*(inside & (rng.random((n, size)) < .7))[..., None] for m in "ab"}
+    x = {
+        m: rng.uniform(1, 2, (n, size, 2)) * (inside & (rng.random((n, size)) < 0.7))[..., None]
+        for m in "ab"
+    }
     moved, length = align_left(x)
     for i in range(n):
         held = np.flatnonzero((x["a"][i] != 0).any(-1) | (x["b"][i] != 0).any(-1))
         assert length[i] == (held[-1] - held[0] + 1 if len(held) else 0)
         for m in "ab":
             if len(held):
-                np.testing.assert_array_equal(moved[m][i, :length[i]], x[m][i, held[0]:held[-1]+1])
-            assert not moved[m][i, length[i]:].any()
+                np.testing.assert_array_equal(
+                    moved[m][i, : length[i]], x[m][i, held[0] : held[-1] + 1]
+                )
+            assert not moved[m][i, length[i] :].any()
 
 
 @props
@@ -360,7 +478,7 @@ def test_words_become_frames(n, size, seed):
     np.testing.assert_array_equal(x[ids > 0], table.astype(np.float32)[ids[ids > 0]])
     assert not x[ids == 0].any() and x.dtype == np.float32
     for i in range(n):
-        assert length[i] == max([t+1 for t in range(size) if ids[i, t]], default=0)
+        assert length[i] == max([t + 1 for t in range(size) if ids[i, t]], default=0)
     np.testing.assert_array_equal(length, last_frame(ids > 0))
     with pytest.raises(FsrfError, match="0..1"):
         word_sequences(np.full((1, 2), 2), table[:2])
@@ -382,7 +500,9 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("name", ["meld-3class-glove", "meld-negpos-minilm", "ict-mmmo-120", "mosi-lat"])
+@pytest.mark.parametrize(
+    "name", ["meld-3class-glove", "meld-negpos-minilm", "ict-mmmo-120", "mosi-lat"]
+)
 def test_an_absent_file_says_where_to_point(folder, name):
     with pytest.raises(FsrfError) as e:
         load_dataset(name)
@@ -392,12 +512,22 @@ def test_an_absent_file_says_where_to_point(folder, name):
 def write_meld(folder, **changes):
     "A file with MELD's layout, 30 rows; `changes` replace arrays, None drops one"
     rng = np.random.default_rng(0)
-    a = dict(utt_id=np.array([f"u{i}" for i in range(30)]), dialogue=np.arange(30)//3, fold5=np.arange(30)//3 % 5,
-             sentiment=np.array(["negative", "neutral", "positive"]*10), A_wav2vec2=rng.normal(size=(30, 8)),
-             V_openface_au=rng.normal(size=(30, 6)), T_minilm=rng.normal(size=(30, 5)),
-             T_glove_ids=rng.integers(0, 9, (30, 7)), T_glove_table=rng.normal(size=(9, 4)))
-    (folder/"meld").mkdir(exist_ok=True)
-    np.savez(folder/"meld/meld_dev_trimodal.npz", **{k: v for k, v in {**a, **changes}.items() if v is not None})
+    a = dict(
+        utt_id=np.array([f"u{i}" for i in range(30)]),
+        dialogue=np.arange(30) // 3,
+        fold5=np.arange(30) // 3 % 5,
+        sentiment=np.array(["negative", "neutral", "positive"] * 10),
+        A_wav2vec2=rng.normal(size=(30, 8)),
+        V_openface_au=rng.normal(size=(30, 6)),
+        T_minilm=rng.normal(size=(30, 5)),
+        T_glove_ids=rng.integers(0, 9, (30, 7)),
+        T_glove_table=rng.normal(size=(9, 4)),
+    )
+    (folder / "meld").mkdir(exist_ok=True)
+    np.savez(
+        folder / "meld/meld_dev_trimodal.npz",
+        **{k: v for k, v in {**a, **changes}.items() if v is not None},
+    )
 
 
 def test_another_file_of_the_same_layout_loads_with_a_warning(folder):
@@ -408,16 +538,19 @@ def test_another_file_of_the_same_layout_loads_with_a_warning(folder):
 
 
 @pytest.mark.filterwarnings("ignore:.*not be comparable")
-@pytest.mark.parametrize(("changes", "words"), [
-    (dict(A_wav2vec2=None), "A_wav2vec2"),
-    (dict(A_wav2vec2=np.ones((29, 8))), "30 rows"),
-    (dict(A_wav2vec2=np.ones((30, 8, 2))), "2 axes"),
-    (dict(A_wav2vec2=np.full((30, 8), "a")), "floats"),
-    (dict(A_wav2vec2=np.full((30, 8), np.inf)), "audio"),
-    (dict(T_glove_ids=np.full((30, 7), 9)), "outside the table"),
-    (dict(sentiment=np.array(["negative", "neutral"]*15)), "never occurs"),
-    (dict(sentiment=np.array([None]*30, dtype=object)), "without pickles"),
-])
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (dict(A_wav2vec2=None), "A_wav2vec2"),
+        (dict(A_wav2vec2=np.ones((29, 8))), "30 rows"),
+        (dict(A_wav2vec2=np.ones((30, 8, 2))), "2 axes"),
+        (dict(A_wav2vec2=np.full((30, 8), "a")), "floats"),
+        (dict(A_wav2vec2=np.full((30, 8), np.inf)), "audio"),
+        (dict(T_glove_ids=np.full((30, 7), 9)), "outside the table"),
+        (dict(sentiment=np.array(["negative", "neutral"] * 15)), "never occurs"),
+        (dict(sentiment=np.array([None] * 30, dtype=object)), "without pickles"),
+    ],
+)
 def test_a_wrong_file_is_refused_by_name(folder, changes, words):
     write_meld(folder, **changes)
     with pytest.raises(FsrfError) as e:
@@ -427,12 +560,12 @@ def test_a_wrong_file_is_refused_by_name(folder, changes, words):
 
 def test_torn_files_are_refused(folder):
     write_meld(folder)
-    whole = (folder/"meld/meld_dev_trimodal.npz").read_bytes()
-    for cut in (b"", whole[:100], whole[:len(whole)//2], b"PK\x03\x04 not a zip", b"\x93NUMPY"):
-        (folder/"torn.npz").write_bytes(cut)
+    whole = (folder / "meld/meld_dev_trimodal.npz").read_bytes()
+    for cut in (b"", whole[:100], whole[: len(whole) // 2], b"PK\x03\x04 not a zip", b"\x93NUMPY"):
+        (folder / "torn.npz").write_bytes(cut)
         with pytest.raises(FsrfError, match="cannot be read"):
             read_arrays("torn.npz", dict(utt_id="U1"))
-    with zipfile.ZipFile(folder/"odd.npz", "w") as z:
+    with zipfile.ZipFile(folder / "odd.npz", "w") as z:
         z.writestr("utt_id.npy", b"no array")
     with pytest.raises(FsrfError):
         read_arrays("odd.npz", dict(utt_id="U1"))
@@ -440,17 +573,18 @@ def test_torn_files_are_refused(folder):
 
 def test_a_broken_member_is_refused(folder):
     write_meld(folder)
-    path = folder/"meld/meld_dev_trimodal.npz"
+    path = folder / "meld/meld_dev_trimodal.npz"
     raw = bytearray(path.read_bytes())
     with zipfile.ZipFile(path) as z:
         start = z.getinfo("fold5.npy").header_offset
-    raw[start+200] ^= 255                                       # one byte inside an array: its checksum fails
+    raw[start + 200] ^= 255  # one byte inside an array: its checksum fails
     path.write_bytes(raw)
     with pytest.warns(UserWarning), pytest.raises(FsrfError):
         load_dataset("meld-3class-glove")
 
 
-# ---- fsrf.devsets: the files themselves ---------------------------------------------------------------------------
+# --- fsrf.devsets: the files themselves -----------------------------------------------------------
+
 
 @pytest.fixture
 def files(shared_data, monkeypatch):
@@ -461,16 +595,24 @@ def files(shared_data, monkeypatch):
 
 @pytest.mark.data
 @pytest.mark.parametrize("file", SHA256)
-def test_known_files(files, file): assert hash_file(files/file) == SHA256[file]
+def test_known_files(files, file):
+    assert hash_file(files / file) == SHA256[file]
 
 
 @pytest.mark.data
-@pytest.mark.parametrize(("name", "n", "title"), [
-    ("meld-3class-glove", 1102, "MELD-dev 3-class (GloVe)"), ("meld-3class-minilm", 1102, "MELD-dev 3-class (MiniLM)"),
-    ("meld-negpos-glove", 634, "MELD-dev neg/pos (GloVe)"), ("meld-negpos-minilm", 634, "MELD-dev neg/pos (MiniLM)"),
-    ("ict-mmmo-120", 120, "ICT-MMMO-120"), ("mosi-lat", 2199, "MOSI (L+A+timing)"),
-    ("mosi-lat-glove", 2199, "MOSI (L+A+timing), GloVe"), ("mosi-lat-binary", 2199, "MOSI (L+A+timing), Has0"),
-])
+@pytest.mark.parametrize(
+    ("name", "n", "title"),
+    [
+        ("meld-3class-glove", 1102, "MELD-dev 3-class (GloVe)"),
+        ("meld-3class-minilm", 1102, "MELD-dev 3-class (MiniLM)"),
+        ("meld-negpos-glove", 634, "MELD-dev neg/pos (GloVe)"),
+        ("meld-negpos-minilm", 634, "MELD-dev neg/pos (MiniLM)"),
+        ("ict-mmmo-120", 120, "ICT-MMMO-120"),
+        ("mosi-lat", 2199, "MOSI (L+A+timing)"),
+        ("mosi-lat-glove", 2199, "MOSI (L+A+timing), GloVe"),
+        ("mosi-lat-binary", 2199, "MOSI (L+A+timing), Has0"),
+    ],
+)
 def test_development_sets(files, name, n, title):
     ds = load_dataset(name)
     assert (ds.name, len(ds), ds.meta["title"]) == (name, n, title) and ds.meta["cite"]
@@ -492,7 +634,11 @@ def test_development_sets(files, name, n, title):
 def test_language_variants_differ_in_language_alone(files):
     for a, b in (("meld-3class-glove", "meld-3class-minilm"), ("mosi-lat-glove", "mosi-lat")):
         one, other = load_dataset(a), load_dataset(b)
-        assert one.ids == other.ids and not one.spec.modalities[0].is_vector and other.spec.modalities[0].is_vector
+        assert (
+            one.ids == other.ids
+            and not one.spec.modalities[0].is_vector
+            and other.spec.modalities[0].is_vector
+        )
         np.testing.assert_array_equal(one.y, other.y)
         for m in list(one.x)[1:]:
             np.testing.assert_array_equal(one.x[m], other.x[m])
@@ -500,12 +646,14 @@ def test_language_variants_differ_in_language_alone(files):
 
 @pytest.mark.data
 def test_mmmo_keeps_every_frame_of_the_file_in_order(files):
-    with np.load(files/"mmmo/mmmo_seq20.npz", allow_pickle=False) as z:
+    with np.load(files / "mmmo/mmmo_seq20.npz", allow_pickle=False) as z:
         raw, rows, label = z["A_covarep74"], np.flatnonzero(z["has_text"]), z["label"]
     ds = load_dataset("ict-mmmo-120")
     for i, r in enumerate(rows):
         held = (raw[r] != 0).any(-1)
-        np.testing.assert_array_equal(ds.x["audio"][i][(ds.x["audio"][i] != 0).any(-1)], raw[r][held])
+        np.testing.assert_array_equal(
+            ds.x["audio"][i][(ds.x["audio"][i] != 0).any(-1)], raw[r][held]
+        )
     np.testing.assert_array_equal(ds.y, label[rows] > 3)
 
 

@@ -1,5 +1,6 @@
-"""The engine's faults, with real processes: the driver or scheduler killed, a full disk, a hang, greed for memory, two
-drivers, damaged rows, an object store. After each, the rows are those of an undisturbed run, bit for bit."""
+"""The engine's faults, with real processes: the driver or scheduler killed, a full disk, a hang,
+greed for memory, two drivers, damaged rows, an object store. After each, the rows are those of an
+undisturbed run, bit for bit."""
 
 import concurrent.futures as cf
 import contextlib
@@ -20,13 +21,14 @@ import pandas as pd
 import psutil
 import pytest
 from dask.distributed import Client
+from processes import PLUGIN, alive, kernels, plugin, same_rows, wait_for  # noqa: F401
 
-from fsrf.runs import cluster
 from fsrf import runs
 from fsrf.core import FsrfError, read_json
+from fsrf.evaluation import read_rows
+from fsrf.runs import cluster
 from fsrf.runs.kernels import Limits
 from fsrf.runs.remote import MARKER, RemoteRuns
-from processes import PLUGIN, alive, kernels, plugin, same_rows, wait_for  # noqa: F401
 
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = dict(
@@ -77,15 +79,36 @@ def reference(tmp_path_factory):
 
 
 def command(out, name, *more):
-    words = [Path(sys.executable).parent / "fsrf", "reproduce", "--dataset", "tiny", "--methods", name, "--seeds", "0"]
-    return [*map(str, words), "--plugin", PLUGIN, "--out", str(out), "--workers", "1", *FLAGS, *map(str, more)]
+    words = [
+        Path(sys.executable).parent / "fsrf",
+        "reproduce",
+        "--dataset",
+        "tiny",
+        "--methods",
+        name,
+        "--seeds",
+        "0",
+    ]
+    return [
+        *map(str, words),
+        "--plugin",
+        PLUGIN,
+        "--out",
+        str(out),
+        "--workers",
+        "1",
+        *FLAGS,
+        *map(str, more),
+    ]
 
 
 def start(words, **kw):
-    return subprocess.Popen(words, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **kw)
+    return subprocess.Popen(
+        words, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **kw
+    )
 
 
-# --- drivers and schedulers -------------------------------------------------------------------------------------
+# --- drivers and schedulers -----------------------------------------------------------------------
 
 
 def test_a_killed_driver_leaves_no_process_and_the_next_call_goes_on(tmp_path, signs, reference):
@@ -112,15 +135,24 @@ def test_a_killed_scheduler_ends_its_workers_and_is_told(tmp_path, signs, refere
     base = [sys.executable, "-m", "distributed.cli"]
     words = ["--scheduler-file", str(file), "--no-dashboard"]
     quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    scheduler = subprocess.Popen([*base[:2], "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", *words], **quiet)
-    worker = subprocess.Popen([*base[:2], "distributed.cli.dask_worker", "--nthreads", "1", *words], **quiet)
+    scheduler = subprocess.Popen(
+        [*base[:2], "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", *words],
+        **quiet,
+    )
+    worker = subprocess.Popen(
+        [*base[:2], "distributed.cli.dask_worker", "--nthreads", "1", *words], **quiet
+    )
     try:
-        address = wait_for(lambda: file.is_file() and file.stat().st_size and read_json(file)["address"])
+        address = wait_for(
+            lambda: file.is_file() and file.stat().st_size and read_json(file)["address"]
+        )
         driver = start(command(tmp_path / "runs", "halting", "--cluster", address))
         kernel = wait_for(lambda: kernels(signs))[0]
         scheduler.kill()
         told, _ = driver.communicate(timeout=120)
-        assert driver.returncode == 1 and "the cluster was lost" in told and "Traceback" not in told, told
+        assert (
+            driver.returncode == 1 and "the cluster was lost" in told and "Traceback" not in told
+        ), told
         wait_for(lambda: not alive(kernel), 60)
     finally:
         for p in (scheduler, worker):
@@ -133,7 +165,8 @@ def test_a_killed_scheduler_ends_its_workers_and_is_told(tmp_path, signs, refere
 
 
 def test_a_terminal_shows_the_grid_and_its_runs(tmp_path, signs):
-    "On a real terminal: a bar, and below it a line for each run in work with its epoch and its validation score"
+    """On a real terminal: a bar, and below it a line for each run in work with its epoch and its
+    validation score"""
     screen, terminal = pty.openpty()
     termios.tcsetwinsize(terminal, (30, 140))
     words, env = command(tmp_path / "runs", "halting"), {**os.environ, "TERM": "xterm-256color"}
@@ -147,11 +180,15 @@ def test_a_terminal_shows_the_grid_and_its_runs(tmp_path, signs):
         with contextlib.suppress(OSError):  # nothing new, or nobody writes any more
             while new := os.read(screen, 65536):
                 seen += new
-        return re.search(pattern, re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen.decode(errors="replace")))
+        return re.search(
+            pattern, re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen.decode(errors="replace"))
+        )
 
     try:
         wait_for(lambda: find(r"runs ╌+ 0/1 .*\s+run +state +epoch +valid"))
-        wait_for(lambda: find(r"halting tiny seed 0 +running +1/2 +\d\.\d{3} +\d:\d\d +<\d:\d\d +\d+ MB"))
+        wait_for(
+            lambda: find(r"halting tiny seed 0 +running +1/2 +\d\.\d{3} +\d:\d\d +<\d:\d\d +\d+ MB")
+        )
         (signs / "go").touch()
         wait_for(lambda: find(r"runs ━+ 1/1"))
         assert driver.wait(60) == 0
@@ -178,12 +215,15 @@ def test_two_drivers_make_each_run_once(tmp_path, reference):
     print(*told, sep="\n")  # pytest shows it whole
     assert [d.returncode for d in drivers] == [0, 0]
     assert sorted(line for t in told for line in t.splitlines() if " runs in " in line)
-    assert sum("1 made, 0 there before" in t for t in told) == 1 and sum("0 made, 1 there before" in t for t in told) == 1
+    assert (
+        sum("1 made, 0 there before" in t for t in told) == 1
+        and sum("0 made, 1 there before" in t for t in told) == 1
+    )
     (done,) = runs.status(tmp_path / "runs")["done"]
     same_rows(tmp_path / "runs" / done, reference["plain_mrm"])
 
 
-# --- one run ----------------------------------------------------------------------------------------------------
+# --- one run --------------------------------------------------------------------------------------
 
 
 def test_a_run_that_hangs_is_ended_and_can_go_on(tmp_path, signs, reference):
@@ -207,7 +247,9 @@ def test_a_run_that_eats_memory_is_ended(tmp_path):
 @pytest.fixture
 def small_disk(tmp_path):
     (folder := tmp_path / "disk").mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", folder], capture_output=True, text=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", folder], capture_output=True, text=True
+    )
     if mounted.returncode:
         pytest.skip(f"no tmpfs can be mounted here: {mounted.stderr}")
     yield folder
@@ -215,7 +257,10 @@ def small_disk(tmp_path):
 
 
 def test_a_full_disk_loses_nothing(small_disk, reference):
-    assert runs.execute(dataclasses.replace(spec("plain_mrm"), seed=1), small_disk, "before").status == "done"
+    assert (
+        runs.execute(dataclasses.replace(spec("plain_mrm"), seed=1), small_disk, "before").status
+        == "done"
+    )
     ballast = small_disk / "ballast"
     ballast.write_bytes(b"x" * (shutil.disk_usage(small_disk).free - 60_000))
     outcome = runs.execute(spec("plain_mrm"), small_disk, "one")
@@ -234,7 +279,9 @@ def test_damaged_rows_are_made_again_and_force_makes_the_same(tmp_path, referenc
     same_rows(tmp_path / "one", reference["plain_mrm"])
     now = time.time()
     assert runs.execute(spec("plain_mrm"), tmp_path, "one", force=now).status == "done"
-    assert runs.execute(spec("plain_mrm"), tmp_path, "one", force=now).status == "skipped"  # once is enough
+    assert (
+        runs.execute(spec("plain_mrm"), tmp_path, "one", force=now).status == "skipped"
+    )  # once is enough
     same_rows(tmp_path / "one", reference["plain_mrm"])
 
 
@@ -251,14 +298,18 @@ def test_a_lock_is_held_by_the_kernel_too(tmp_path, signs):
     with cf.ThreadPoolExecutor(1) as pool:
         future = pool.submit(runs.execute, spec("waiting"), tmp_path, "one")
         kernel = wait_for(lambda: kernels(signs))[0]
-        held = [f for f in Path(f"/proc/{kernel}/fd").iterdir() if os.path.realpath(f).endswith("/.locks/one")]
+        held = [
+            f
+            for f in Path(f"/proc/{kernel}/fd").iterdir()
+            if os.path.realpath(f).endswith("/.locks/one")
+        ]
         with open(tmp_path / ".locks/one") as f, pytest.raises(BlockingIOError):
             fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
         (signs / "go").touch()
         assert held and future.result(120).status == "done"
 
 
-# --- an object store --------------------------------------------------------------------------------------------
+# --- an object store ------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -269,8 +320,12 @@ def bucket():
         port = s.getsockname()[1]
     words = [Path(sys.executable).parent / "moto_server", "-H", "127.0.0.1", "-p", str(port)]
     server = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    told = dict(AWS_ENDPOINT_URL=f"http://127.0.0.1:{port}", AWS_ACCESS_KEY_ID="testing", AWS_SECRET_ACCESS_KEY="testing",
-                AWS_DEFAULT_REGION="us-east-1")  # fmt: skip
+    told = dict(
+        AWS_ENDPOINT_URL=f"http://127.0.0.1:{port}",
+        AWS_ACCESS_KEY_ID="testing",
+        AWS_SECRET_ACCESS_KEY="testing",
+        AWS_DEFAULT_REGION="us-east-1",
+    )
     before = {k: os.environ.get(k) for k in told}
     os.environ.update(told)
 
@@ -293,25 +348,28 @@ def test_runs_go_to_an_object_store(bucket, reference, tmp_path):
     out = f"{bucket}/runs"
     store = RemoteRuns(out)
     o = grid(out)[0]
-    assert o.status == "done" and o.path == f"{out}/{o.id}" and set(store.read_json(o.id, MARKER)) == {
-        "run.ipynb", "rows.json", "model.safetensors", "history.json"}  # fmt: skip
+    assert o.status == "done" and o.path == f"{out}/{o.id}"
+    files = {"run.ipynb", "rows.json", "model.safetensors", "history.json"}
+    assert set(store.read_json(o.id, MARKER)) == files
     same_rows(store.fetch([o.id], ["rows.json"], tmp_path) / o.id, reference["plain_mrm"])
     assert grid(out)[0].status == "skipped" and runs.status(out)["done"] == [o.id]
     store.remove(o.id, MARKER)  # as when the upload was cut off
     assert not runs.status(out)["done"] and grid(out)[0].status == "done"
     rows = runs.collect(out, to=f"{out}/rows.parquet")
     (tmp_path / "rows.parquet").write_bytes(store.fs.cat_file(store.path("rows.parquet")))
-    pd.testing.assert_frame_equal(runs.read_rows(tmp_path / "rows.parquet"), rows)
+    pd.testing.assert_frame_equal(read_rows(tmp_path / "rows.parquet"), rows)
 
 
 def test_a_failure_reaches_the_object_store(bucket):
     o = grid(f"{bucket}/bad", ["broken"])[0]
     failed = runs.status(f"{bucket}/bad")["failed"][0]
-    assert o.status == "failed" and "broken on purpose" in failed["error"] and failed["path"] == o.path
+    assert (
+        o.status == "failed" and "broken on purpose" in failed["error"] and failed["path"] == o.path
+    )
     assert RemoteRuns(f"{bucket}/bad").fs.exists(o.path.removeprefix("s3://"))
 
 
-# --- plans, batch systems, collecting ---------------------------------------------------------------------------
+# --- plans, batch systems, collecting -------------------------------------------------------------
 
 
 def test_a_dry_run_lists_and_estimates(reference, capsys):
@@ -319,7 +377,18 @@ def test_a_dry_run_lists_and_estimates(reference, capsys):
 
     out = reference["plain_mrm"].parent
     before = sorted(out.rglob("*"))
-    words = ["reproduce", "--dataset", "tiny", "--methods", "plain_mrm,complete", "--seeds", "0", "--plugin", PLUGIN, *FLAGS]
+    words = [
+        "reproduce",
+        "--dataset",
+        "tiny",
+        "--methods",
+        "plain_mrm,complete",
+        "--seeds",
+        "0",
+        "--plugin",
+        PLUGIN,
+        *FLAGS,
+    ]
     assert cli.main([*words, "--out", str(out), "--dry-run"]) == 0
     told = capsys.readouterr().out
     assert "2 runs, 1 to make, about " in told and sorted(out.rglob("*")) == before
@@ -330,16 +399,32 @@ def test_a_dry_run_lists_and_estimates(reference, capsys):
     ("slurm", ["#SBATCH -p gpu", "#SBATCH -t 02:00:00", "#SBATCH -n 1"]),
     ("pbs", ["#PBS -q gpu", "#PBS -l walltime=02:00:00"])])  # fmt: skip
 def test_job_scripts(tmp_path, kind, lines):
-    (tmp_path / "c.yaml").write_text(f'kind: {kind}\noptions: {{queue: gpu, memory: 4GB, walltime: "02:00:00"}}\n')
+    (tmp_path / "c.yaml").write_text(
+        f'kind: {kind}\noptions: {{queue: gpu, memory: 4GB, walltime: "02:00:00"}}\n'
+    )
     script = cluster.job_script(tmp_path / "c.yaml").splitlines()
-    assert script[0] == "#!/usr/bin/env bash" and set(lines) | {"export OMP_NUM_THREADS=1"} <= set(script)
-    assert sys.executable in script[-1] and "distributed.cli.dask_worker" in script[-1] and "--nthreads 1" in script[-1]
+    assert script[0] == "#!/usr/bin/env bash" and set(lines) | {"export OMP_NUM_THREADS=1"} <= set(
+        script
+    )
+    assert (
+        sys.executable in script[-1]
+        and "distributed.cli.dask_worker" in script[-1]
+        and "--nthreads 1" in script[-1]
+    )
 
 
-@pytest.mark.parametrize(("text", "told"), [
-    ("kind: slrm", "slurm, pbs"), ("kind: slurm\njob: 3", "unknown field"), ("kind: slurm\njobs: 0", "an integer from 1"),
-    ("- a list", "unknown field"), ("kind: [", "cannot read"), ("kind: slurm\noptions: {colour: red, memory: 1GB}", "refuses"),
-    ("kind: slurm", "refuses")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("kind: slrm", "slurm, pbs"),
+        ("kind: slurm\njob: 3", "unknown field"),
+        ("kind: slurm\njobs: 0", "an integer from 1"),
+        ("- a list", "unknown field"),
+        ("kind: [", "cannot read"),
+        ("kind: slurm\noptions: {colour: red, memory: 1GB}", "refuses"),
+        ("kind: slurm", "refuses"),
+    ],
+)
 def test_bad_cluster_files_are_told(tmp_path, text, told):
     (tmp_path / "c.yaml").write_text(text)
     with pytest.raises(FsrfError, match=told):
@@ -348,17 +433,18 @@ def test_bad_cluster_files_are_told(tmp_path, text, told):
 
 def test_collecting_checks_schema_and_duplicates(reference, tmp_path):
     rows = runs.collect(reference["plain_mrm"].parent, to=tmp_path / "rows.parquet")
-    pd.testing.assert_frame_equal(runs.read_rows(tmp_path / "rows.parquet"), rows)
+    pd.testing.assert_frame_equal(read_rows(tmp_path / "rows.parquet"), rows)
     with pytest.raises(FsrfError, match="parquet or .csv"):
         runs.save_rows(rows, tmp_path / "rows.xlsx")
     pd.concat([rows, rows]).to_parquet(tmp_path / "twice.parquet", index=False)
     with pytest.raises(FsrfError, match="duplicate"):
-        runs.read_rows(tmp_path / "twice.parquet")
+        read_rows(tmp_path / "twice.parquet")
     rows.drop(columns="value").to_parquet(tmp_path / "less.parquet", index=False)
     with pytest.raises(FsrfError, match="missing: \\['value'\\]"):
-        runs.read_rows(tmp_path / "less.parquet")
+        read_rows(tmp_path / "less.parquet")
 
 
-def test_importing_run_needs_no_dask():
-    code = "import sys, fsrf.run; assert not {'dask', 'distributed', 'papermill', 's3fs'} & set(sys.modules)"
+def test_importing_runs_needs_no_dask():
+    heavy = "{'dask', 'distributed', 'papermill', 's3fs'}"
+    code = f"import sys, fsrf.runs; assert not {heavy} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0

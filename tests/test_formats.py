@@ -1,4 +1,5 @@
-"""Readers, writer, store and the command `fsrf data`: real files where they are, exact layouts elsewhere."""
+"""Readers, writer, store and the command `fsrf data`: real files where they are, exact layouts
+elsewhere."""
 
 import json
 import os
@@ -11,12 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fsrf.data import files
 from fsrf.cli import main as cli
-from fsrf.data.files import cmu_sdk, containers
-from fsrf.data import cache
 from fsrf.core import FsrfError
+from fsrf.data import cache, files
 from fsrf.data.dataset import MultimodalDataset, load_dataset
+from fsrf.data.files import cmu_sdk, containers
 from fsrf.data.files import write as pickle_writer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -75,12 +75,15 @@ def test_misa_equals_the_same_segments_as_arrays(shared_data):
     )
     at = {s: i for i, s in enumerate(z["segment"].tolist())}
     order = [at[i] for i in ds.ids]
-    assert np.allclose(ds.y, z["label"][order]) and (ds.length["visual"] == z["length"][order]).all()
+    assert (
+        np.allclose(ds.y, z["label"][order]) and (ds.length["visual"] == z["length"][order]).all()
+    )
     assert np.allclose(ds.x["visual"], z["V_facet47"][order], atol=1e-2, rtol=1e-3)
 
 
 def test_words_cut_by_the_label_intervals(shared_data):
-    "2,199 segments; 178 of the 229 agree word for word, 219 when words without a vector are dropped as theirs were"
+    """2,199 segments; 178 of the 229 agree word for word, 219 when words without a vector are
+    dropped as theirs were"""
     mosi = shared_data / "mosi"
     raw = files.load([mosi / "CMU_MOSI_ModifiedTimestampedWords.csd", mosi / "CMU_MOSI_Labels.csd"])
     assert len(raw) == 2199 and "moved by -1" in " ".join(raw.notes)
@@ -106,7 +109,8 @@ def test_intervals_that_belong_to_their_rows_stay(shared_data):
         *[
             (v, (i, cmu_sdk.text_of(f)))
             for _, v, i, f in cmu_sdk.videos(
-                containers.stream_hdf5(shared_data / "mosi/CMU_MOSI_ModifiedTimestampedWords.csd"), "x"
+                containers.stream_hdf5(shared_data / "mosi/CMU_MOSI_ModifiedTimestampedWords.csd"),
+                "x",
             )
         ],
         strict=True,
@@ -119,9 +123,9 @@ def test_intervals_that_belong_to_their_rows_stay(shared_data):
 @pytest.mark.parametrize("task", ["regression", "binary", "multiclass", "multilabel-binary"])
 def test_round_trips(tmp_path, task):
     r, n = np.random.default_rng(1), 40
-    y = dict(regression=r.normal(size=n), binary=r.integers(0, 2, n), multiclass=np.arange(n) % 3).get(
-        task, r.integers(0, 2, (n, 4))
-    )
+    y = dict(
+        regression=r.normal(size=n), binary=r.integers(0, 2, n), multiclass=np.arange(n) % 3
+    ).get(task, r.integers(0, 2, (n, 4)))
     ds = small(
         y=y,
         task=task,
@@ -132,7 +136,10 @@ def test_round_trips(tmp_path, task):
     back = files.read(files.write_mmsa(ds, tmp_path / "a.pkl"), name="small")
     assert back.sha256 == ds.sha256 and back.ids == ds.ids and back.class_names == ds.class_names
     plain = pickle.loads((tmp_path / "a.pkl").read_bytes())
-    assert plain["train"]["text"].shape == ((ds.split == "train").sum(), 7, 5) and plain["train"]["id"][0] == ds.ids[0]
+    assert (
+        plain["train"]["text"].shape == ((ds.split == "train").sum(), 7, 5)
+        and plain["train"]["id"][0] == ds.ids[0]
+    )
 
 
 def test_the_writer_leaves_nothing_half_written(tmp_path, monkeypatch):
@@ -164,9 +171,13 @@ def test_store_serves_what_was_saved(tmp_path):
 
 def test_statistics_come_from_the_training_part_alone(tmp_path):
     ds = small()
-    other = {m: np.where((ds.split == "train")[:, None, None], a, a * 100 + (a != 0)) for m, a in ds.x.items()}
+    other = {
+        m: np.where((ds.split == "train")[:, None, None], a, a * 100 + (a != 0))
+        for m, a in ds.x.items()
+    }
     one, two = (
-        cache.open_entry(cache.save(d, tmp_path), tmp_path)._entry.about["statistics"] for d in (ds, small(x=other))
+        cache.open_entry(cache.save(d, tmp_path), tmp_path)._entry.about["statistics"]
+        for d in (ds, small(x=other))
     )
     assert one == two and set(one) == {"split"}
 
@@ -199,11 +210,14 @@ def test_a_damaged_entry_is_rebuilt(tmp_path, damage):
 
 def test_writers_in_many_processes(tmp_path):
     code = (
-        "import sys; sys.path.insert(0, 'tests'); from test_formats import small; from fsrf.data import cache as store\n"
+        "import sys; sys.path.insert(0, 'tests')\n"
+        "from test_formats import small; from fsrf.data import cache\n"
         "for _ in range(5): print(cache.save(small(), sys.argv[1]))"
     )
     running = [
-        subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
         for _ in range(3)
     ]
     names = {line for p in running for line in p.communicate(timeout=120)[0].split()}
@@ -238,10 +252,11 @@ def test_the_command(tmp_path, capsys, monkeypatch):
 
 
 def test_mosei_size(tmp_path):
-    "The bars on a set of an eighth of MOSEI's size: mapped in no time, the epoch in bounded memory (tools/bench_store.py: all of it)"
+    """The bars on a set of an eighth of MOSEI's size: mapped in no time, the epoch in bounded
+    memory (tools/bench/store.py: all of it)"""
     (tmp_path / "runs").mkdir()
     done = subprocess.run(
-        [sys.executable, str(ROOT / "tools/bench_store.py"), "--samples", "2857"],
+        [sys.executable, str(ROOT / "tools/bench/store.py"), "--samples", "2857"],
         capture_output=True,
         text=True,
         cwd=tmp_path,
@@ -250,4 +265,6 @@ def test_mosei_size(tmp_path):
     )
     assert done.returncode == 0, done.stderr[-800:]
     out = json.loads(done.stdout)
-    assert out["open_mosei_s"] < 1 and out["open_mosei_rss_mb"] < 150 and out["epoch_rss_mb"] < 600, out
+    assert (
+        out["open_mosei_s"] < 1 and out["open_mosei_rss_mb"] < 150 and out["epoch_rss_mb"] < 600
+    ), out

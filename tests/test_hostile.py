@@ -1,4 +1,5 @@
-"""Hostile data files: no code of theirs runs, memory and time stay bounded, and every end is a result or a FormatError."""
+"""Hostile data files: no code of theirs runs, memory and time stay bounded, and every end is a
+result or a FormatError."""
 
 import io
 import json
@@ -15,9 +16,9 @@ import h5py
 import numpy as np
 import pytest
 
+from fsrf.core import FormatError
 from fsrf.data import files
 from fsrf.data.files import safe_pickle
-from fsrf.core import FormatError
 
 ROOT = Path(__file__).resolve().parent.parent
 FUZZ = ROOT / "tests/fuzz.py"
@@ -40,7 +41,6 @@ def touch(canary):
 def attacks(canary):
     "{name: pickle}: each would leave the canary, or call something, under pickle.load"
     path, code = str(canary).encode(), touch(canary)
-    array = pickle.dumps(np.zeros(3), 4)
     yield "os.system", pickle.dumps(Call(os.system, f"touch {canary}"))
     yield "subprocess", pickle.dumps(Call(subprocess.call, ["touch", str(canary)]))
     yield "eval", pickle.dumps(Call(eval, code))
@@ -51,10 +51,18 @@ def attacks(canary):
     yield "numpy re-export", b"cnumpy.lib.utils\nos\n."
     yield "numpy.os", b"\x80\x04\x8c\x05numpy\x8c\x09os.system\x93\x8c\x05touch\x85R."
     yield "numpy through another module", b"cnumpy.core.multiarray\nsys\n."
-    yield "runstring", b"cnumpy.testing._private.utils\nrunstring\n(S'" + code.replace("'", '"').encode() + b"'\n}tR."
+    run = b"cnumpy.testing._private.utils\nrunstring\n(S'"
+    yield "runstring", run + code.replace("'", '"').encode() + b"'\n}tR."
     yield "numpy.load", b"cnumpy\nload\n(S'x.npy'\nNI01\ntR."
     yield "memmap", b"cnumpy\nmemmap\n(S'" + path + b"'\nS'u1'\nS'w+'\nI0\n(I4\nttR."
     yield "fromfile", b"cnumpy\nfromfile\n(S'/etc/passwd'\ntR."
+    yield from attacks_by_opcode(path)
+    yield from unwanted_values(canary)
+
+
+def attacks_by_opcode(path):
+    "Opcodes that reach for names, extensions or objects in other ways"
+    array = pickle.dumps(np.zeros(3), 4)
     yield "dotted STACK_GLOBAL", b"\x80\x04\x8c\x08builtins\x8c\x0deval.__self__.\x93."
     yield "module with a space", b"\x8c\x05numpy\x8c\x0cdtype eval  x\x93."
     yield "admitted name, split elsewhere", b"\x8c\x00\x8c\x0dnumpy ndarray\x93."
@@ -72,7 +80,12 @@ def attacks(canary):
     yield "BUILD of a list", b"]}S'a'\nI1\nsb."
     yield "REDUCE of an array", array[:-1] + b")R."
     yield "out-of-band buffer", b"\x80\x05\x97."
-    yield "object array of objects", pickle.dumps(np.array([Call(os.system, f"touch {canary}")], object))
+
+
+def unwanted_values(canary):
+    "What is no data set of numbers and texts"
+    call = Call(os.system, f"touch {canary}")
+    yield "object array of objects", pickle.dumps(np.array([call], object))
     yield "object array of lists", pickle.dumps(np.array([[1], [2, 3], None], object))
     yield "structured array", pickle.dumps(np.zeros(2, [("a", "f4")]))
     yield "matrix", pickle.dumps(np.ma.masked_array([1, 2], [0, 1]))
@@ -92,7 +105,9 @@ def test_no_code_runs(tmp_path):
         for read in (safe_pickle.load, files.load, files.read):
             with pytest.raises(FormatError) as e:
                 read(path)
-            assert {"where", "next"} <= set(e.value.parts) and "evil.pkl" in str(e.value.parts["where"]), (
+            assert {"where", "next"} <= set(e.value.parts) and "evil.pkl" in str(
+                e.value.parts["where"]
+            ), (
                 name,
                 str(e.value),
             )
@@ -142,8 +157,16 @@ def bombs():
     yield "mark and pop", b"(0" * 3_000_000 + b"N."
     yield "loop", b"]q\x00h\x00a."
     yield "loop through a dict", b"}q\x00]q\x01h\x00a\x8c\x01ah\x01s."
-    yield "shape", pickle.dumps(np.zeros((2, 3)), 4).replace(b"K\x02K\x03", b"J\xff\xff\xff\x7fJ\xff\xff\xff\x7f"[:4])
-    yield "wide text", b"X" + (2**24 + 9).to_bytes(4, "little") + b"a" * (2**24 + 5) + "😀".encode() + b"."
+    yield (
+        "shape",
+        pickle.dumps(np.zeros((2, 3)), 4).replace(
+            b"K\x02K\x03", b"J\xff\xff\xff\x7fJ\xff\xff\xff\x7f"[:4]
+        ),
+    )
+    yield (
+        "wide text",
+        b"X" + (2**24 + 9).to_bytes(4, "little") + b"a" * (2**24 + 5) + "😀".encode() + b".",
+    )
 
 
 def test_bombs_of_pickles(tmp_path):
@@ -156,25 +179,34 @@ def test_bombs_of_pickles(tmp_path):
     assert len(measured) == len(paths)
     for path, m in zip(paths, measured, strict=True):
         assert m["outcome"] == "FormatError", (path.name, m)
-        assert m["seconds"] < 5 and m["grown"] < 2 * path.stat().st_size + 256 * 2**20, (path.name, m)
+        assert m["seconds"] < 5 and m["grown"] < 2 * path.stat().st_size + 256 * 2**20, (
+            path.name,
+            m,
+        )
 
 
 def measure(paths):
-    "Read files in a fresh process: how each ended, its seconds, and how much the process has grown since its start"
+    """Read files in a fresh process: how each ended, its seconds, and how much the process has
+    grown since its start"""
     code = textwrap.dedent("""
         import json, resource, sys, time
-        from fsrf import formats
+        from fsrf.data import files
         def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss*1024
         before, out = peak(), []
         for path in sys.argv[1:]:
             start, outcome = time.process_time(), 'result'
             try: files.load(path)
             except BaseException as e: outcome = type(e).__name__
-            out.append(dict(outcome=outcome, seconds=time.process_time() - start, grown=peak() - before))
+            seconds = time.process_time() - start
+            out.append(dict(outcome=outcome, seconds=seconds, grown=peak() - before))
         print(json.dumps(out))
     """)
     done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, paths)], capture_output=True, text=True, timeout=300, cwd=ROOT
+        [sys.executable, "-c", code, *map(str, paths)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=ROOT,
     )
     assert done.returncode == 0, (done.returncode, done.stderr[-500:])
     return json.loads(done.stdout)
@@ -182,13 +214,21 @@ def measure(paths):
 
 def test_zip_and_npy_bombs(tmp_path):
     header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, dict(descr="<f8", fortran_order=False, shape=(2**40,)))
+    np.lib.format.write_array_header_1_0(
+        header, dict(descr="<f8", fortran_order=False, shape=(2**40,))
+    )
     with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as z:
         z.writestr("y.npy", header.getvalue() + bytes(8))
-    with zipfile.ZipFile(tmp_path / "b.npz", "w", zipfile.ZIP_DEFLATED) as z, z.open("y.npy", "w") as f:
+    with (
+        zipfile.ZipFile(tmp_path / "b.npz", "w", zipfile.ZIP_DEFLATED) as z,
+        z.open("y.npy", "w") as f,
+    ):
         for _ in range(300):
             f.write(bytes(2**20))
-    for name, word in (("a.npz", "does not fit its bytes"), ("b.npz", "declares more than its size explains")):
+    for name, word in (
+        ("a.npz", "does not fit its bytes"),
+        ("b.npz", "declares more than its size explains"),
+    ):
         start = time.perf_counter()
         with pytest.raises(FormatError, match=word):
             files.load(tmp_path / name)
@@ -197,7 +237,12 @@ def test_zip_and_npy_bombs(tmp_path):
 
 def test_truncated_at_every_byte(tmp_path):
     obj = {
-        p: dict(text=np.ones((2, 3, 2), "f4"), audio=np.ones((2, 3, 1)), labels=np.ones((2, 1, 1)), id=["a", "b"])
+        p: dict(
+            text=np.ones((2, 3, 2), "f4"),
+            audio=np.ones((2, 3, 1)),
+            labels=np.ones((2, 1, 1)),
+            id=["a", "b"],
+        )
         for p in ("train", "valid", "test")
     }
     for protocol in range(6):

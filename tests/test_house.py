@@ -36,7 +36,7 @@ def every(paths):
     return pytest.mark.parametrize("path", paths, ids=name_of)
 
 
-# --- floors -----------------------------------------------------------------------------------------------------
+# --- floors ---------------------------------------------------------------------------------------
 
 
 @every(MODULES)
@@ -57,10 +57,18 @@ def test_a_module_imports_only_lower_floors(path):
         ("data.files.read", "from . import check", True),
         ("data.files.read", "from fsrf.data import MultimodalDataset", True),
         ("methods.base", "from . import fsrf", True),
-        ("methods.plain_mrm", "from .backbone import BackboneMethod; from ..core import FsrfError", False),
+        (
+            "methods.plain_mrm",
+            "from .backbone import BackboneMethod; from ..core import FsrfError",
+            False,
+        ),
         ("methods.plain_mrm", "from .corrkd import CorrKD", True),
         ("methods.plain_mrm", "import fsrf.training.fit", True),
-        ("training.fit", "from ..methods import build; from ..evaluation.sweep import Sweep", False),
+        (
+            "training.fit",
+            "from ..methods import build; from ..evaluation.sweep import Sweep",
+            False,
+        ),
         ("training.fit", "from ..report.table import inter_table", True),
     ],
 )
@@ -73,22 +81,28 @@ def test_every_module_comes_from_a_notebook(path):
     "Deleting a notebook leaves its module: delete both"
     edit = re.search(r"File to edit: (\S+\.ipynb)", path.read_text(encoding="utf-8"))
     assert edit, f"{name_of(path)} is written by hand: fsrf/ is exported from nbs/"
-    assert (path.parent / edit[1]).resolve().is_file(), f"{edit[1]} is gone: delete {name_of(path)} too"
+    assert (path.parent / edit[1]).resolve().is_file(), (
+        f"{edit[1]} is gone: delete {name_of(path)} too"
+    )
 
 
 def test_every_folder_has_its_number():
-    folders = {p.parent.relative_to(ROOT / "nbs").parts[0] for p in PAGES if p.parent != ROOT / "nbs"}
+    folders = {
+        p.parent.relative_to(ROOT / "nbs").parts[0] for p in PAGES if p.parent != ROOT / "nbs"
+    }
     numbers = sorted(int(f.split("_")[0]) for f in folders)
     assert numbers == list(range(1, len(folders) + 1))
     assert {f.split("_")[1] for f in folders} == {n.split(".")[1] for n in floors()} - {"core"}
 
 
-# --- wings ------------------------------------------------------------------------------------------------------
+# --- wings ----------------------------------------------------------------------------------------
 
 
 @every(DOORS)
 def test_a_wing_says_what_lives_there(path):
-    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), "the page of a wing needs a > subtitle"
+    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), (
+        "the page of a wing needs a > subtitle"
+    )
 
 
 @every(DOORS)
@@ -104,11 +118,11 @@ def test_no_two_modules_of_a_wing_share_a_public_name(path):
 
 
 FRESH = [
-    "from fsrf.data import MultimodalDataset, load_dataset; print(len(load_dataset('synthetic-quick')))",
+    "from fsrf.data import MultimodalDataset, load_dataset; load_dataset('synthetic-quick')",
     "from fsrf.data.dataset import load_dataset; load_dataset('synthetic-quick?sizes=[20,10,10]')",
     "from fsrf.methods import build, load_method; from fsrf.data import load_dataset;"
     "build('fsrf', {}, load_dataset('synthetic-quick').spec)",
-    "from fsrf.training import TrainConfig, fit; from fsrf.evaluation import evaluate_rows, EvalConfig",
+    "from fsrf.training import TrainConfig, fit; from fsrf.evaluation import evaluate_rows",
     "from fsrf.report import inter_table, read_rows; from fsrf.runs import reproduce",
 ]
 
@@ -119,7 +133,7 @@ def test_a_fresh_interpreter_needs_no_import_for_its_side_effect(code):
     assert done.returncode == 0, done.stderr
 
 
-# --- code -------------------------------------------------------------------------------------------------------
+# --- code -----------------------------------------------------------------------------------------
 
 GENERATED = re.compile(r"^(__all__ = \[|           ')")  # nbdev writes these lines
 HUNG = re.compile(r"^[A-Z]\w+\.\w+ = \w+$|setattr\(", re.MULTILINE)
@@ -129,7 +143,11 @@ RATTED = re.compile(r"^(?:[A-Z]\w+\.\w+, )+[A-Z]\w+\.\w+ = ", re.MULTILINE)
 @every(MODULES)
 def test_lines_have_at_most_100_columns(path):
     lines = path.read_text(encoding="utf-8").splitlines()
-    long = [f"{i}: {len(line)}" for i, line in enumerate(lines, 1) if len(line) > 100 and not GENERATED.match(line)]
+    long = [
+        f"{i}: {len(line)}"
+        for i, line in enumerate(lines, 1)
+        if len(line) > 100 and not GENERATED.match(line)
+    ]
     assert not long, f"line: columns {long}"
 
 
@@ -141,7 +159,7 @@ def test_methods_stand_in_their_class(path):
 
 
 def public_functions(path) -> Iterator[tuple[str, object, bool]]:
-    "(name, function, may it go without a docstring?) of a module's public functions and its classes' public methods"
+    "(name, function, may it lack a docstring?) of public functions, and of classes' methods"
     module = importlib.import_module(module_name(path))
     for name, thing in vars(module).items():
         if getattr(thing, "__module__", None) != module.__name__ or name.startswith("_"):
@@ -159,7 +177,11 @@ def public_methods(cls) -> Iterator[tuple[str, object, bool]]:
         ours = inspect.isfunction(thing) and "/fsrf/" in thing.__code__.co_filename
         if not ours or (name.startswith("_") and name != "__init__"):
             continue
-        yield name, thing, name == "__init__" or any(hasattr(base, name) for base in cls.__mro__[1:])
+        yield (
+            name,
+            thing,
+            name == "__init__" or any(hasattr(base, name) for base in cls.__mro__[1:]),
+        )
 
 
 @every(MODULES)
@@ -175,7 +197,7 @@ def test_public_functions_are_told_and_typed(path):
     assert not bare, "\n".join(bare)
 
 
-# --- pages ------------------------------------------------------------------------------------------------------
+# --- pages ----------------------------------------------------------------------------------------
 
 RUN = 3  # export cells in a row without a sentence
 
@@ -188,12 +210,20 @@ def test_page_style(path):
     cells = notebook["cells"]
     opening = "".join(cells[0]["source"])
     assert cells[0]["cell_type"] == "markdown", "a page opens with a title"
-    assert re.match(r"# \S.*\n\n> \S", opening), "a page opens with a title and a one-line > subtitle"
+    assert re.match(r"# \S.*\n\n> \S", opening), (
+        "a page opens with a title and a one-line > subtitle"
+    )
     assert not re.match(r"# [a-z0-9_]+\n", opening), "the title is an identifier: say it in words"
     sizes = [statements("".join(c["source"])) for c in cells if c["cell_type"] == "code"]
-    export = [statements("".join(c["source"])) for c in cells if c["cell_type"] == "code" and exported(c)]
-    assert max(export, default=0) <= 25, f"export cells of {sorted(s for s in export if s > 25)} statements: split them"
-    assert statistics.median(export or [0]) <= 12, "half of the export cells have more than 12 statements"
+    export = [
+        statements("".join(c["source"])) for c in cells if c["cell_type"] == "code" and exported(c)
+    ]
+    assert max(export, default=0) <= 25, (
+        f"export cells of {sorted(s for s in export if s > 25)} statements: split them"
+    )
+    assert statistics.median(export or [0]) <= 12, (
+        "half of the export cells have more than 12 statements"
+    )
     assert len(cells) <= 120, f"{len(cells)} cells: split the page"
     assert sum(sizes) <= 250, f"{sum(sizes)} statements: split the page"
 
@@ -220,7 +250,9 @@ def test_a_page_does_not_export(path):
 def test_no_notebook_holds_an_error(path):
     for number, cell in enumerate(read(path)["cells"]):
         for output in cell.get("outputs", []):
-            assert output["output_type"] != "error", f"cell {number} ended in {output['ename']}: {output['evalue']}"
+            assert output["output_type"] != "error", (
+                f"cell {number} ended in {output['ename']}: {output['evalue']}"
+            )
 
 
 @every(TEMPLATES)
@@ -233,7 +265,9 @@ def test_template_has_one_parameters_cell(path):
     for statement in ast.parse("".join(tagged[0]["source"])).body:
         if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
             continue
-        assert isinstance(statement, ast.Assign | ast.AnnAssign), f"no assignment: {ast.unparse(statement)}"
+        assert isinstance(statement, ast.Assign | ast.AnnAssign), (
+            f"no assignment: {ast.unparse(statement)}"
+        )
         ast.literal_eval(statement.value)
 
 

@@ -1,6 +1,8 @@
-"""Runs through papermill: what they leave, that they repeat, and what happens when one fails or is killed.
+"""Runs through papermill: what they leave, that they repeat, and what happens when one fails or is
+killed.
 
-Real kernels on a tiny data set (tests/plugins/tiny.py). The runs that several tests look at are made once.
+Real kernels on a tiny data set (tests/plugins/tiny.py). The runs that several tests look at are
+made once.
 """
 
 import json
@@ -15,13 +17,13 @@ import nbformat
 import pandas as pd
 import psutil
 import pytest
-
-from fsrf import methods
-from fsrf import runs
-from fsrf.runs.cluster import Executor
-from fsrf.core import FsrfError, hash_file, read_json
-from fsrf.evaluation.evaluate import COLUMNS
 from processes import PLUGIN, alive, kernels, plugin, same_rows, wait_for  # noqa: F401
+
+from fsrf import methods, runs
+from fsrf.core import FsrfError, hash_file, read_json
+from fsrf.evaluation import read_rows
+from fsrf.evaluation.evaluate import COLUMNS
+from fsrf.runs.cluster import Executor
 
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = dict(
@@ -68,14 +70,19 @@ def rows_of(outcome):
     return pd.DataFrame(read_json(Path(outcome.path) / "rows.json"))
 
 
-# --- a run ------------------------------------------------------------------------------------------------------
+# --- a run ----------------------------------------------------------------------------------------
 
 
 def test_a_run_leaves_its_artefacts(grid):
     outcome = good(grid)
     assert outcome.status == "done", outcome
     folder = Path(outcome.path)
-    assert {p.name for p in folder.iterdir()} == {"run.ipynb", "rows.json", "model.safetensors", "history.json"}
+    assert {p.name for p in folder.iterdir()} == {
+        "run.ipynb",
+        "rows.json",
+        "model.safetensors",
+        "history.json",
+    }
     rows = rows_of(outcome)
     assert set(rows.columns) == set(COLUMNS)
     assert {"inter", "intra", "influence"} <= set(rows.protocol)
@@ -87,12 +94,21 @@ def test_a_run_leaves_its_artefacts(grid):
 
 def test_a_run_covers_all_folds(pool, tmp_path):
     outcome = runs.reproduce(
-        ["tiny-folds"], ["majority"], [1], tmp_path, plugin=PLUGIN, submit=pool.submit, progress=False, settings=QUICK
+        ["tiny-folds"],
+        ["majority"],
+        [1],
+        tmp_path,
+        plugin=PLUGIN,
+        submit=pool.submit,
+        progress=False,
+        settings=QUICK,
     )[0]
     rows = rows_of(outcome)
     assert outcome.status == "done" and runs.is_done(outcome.path, outcome.spec)
     assert set(rows.fold) == {0, 1, 2} and set(rows.repeat) == {1}
-    assert len(list(Path(outcome.path).glob("*.safetensors"))) == rows.checkpoint_sha256.nunique() == 3
+    assert (
+        len(list(Path(outcome.path).glob("*.safetensors"))) == rows.checkpoint_sha256.nunique() == 3
+    )
 
 
 def test_an_executed_notebook_is_a_report(grid):
@@ -100,8 +116,14 @@ def test_an_executed_notebook_is_a_report(grid):
     nbformat.validate(notebook)
     outputs = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs]
     kinds = [kind for o in outputs for kind in o.get("data", {})]
-    assert kinds.count("image/png") >= 2 and kinds.count("text/html") >= 4 and kinds.count("text/markdown") >= 3
-    assert not [o for o in outputs if o.output_type in ("error", "stream")], "warnings or errors in the report"
+    assert (
+        kinds.count("image/png") >= 2
+        and kinds.count("text/html") >= 4
+        and kinds.count("text/markdown") >= 3
+    )
+    assert not [o for o in outputs if o.output_type in ("error", "stream")], (
+        "warnings or errors in the report"
+    )
     injected = [c for c in notebook.cells if "injected-parameters" in c.metadata.get("tags", [])]
     assert len(injected) == 1 and "plain_mrm" in injected[0].source
 
@@ -141,7 +163,9 @@ def test_a_changed_template_or_plugin_is_another_run(grid, tmp_path):
     template["cells"][-1]["source"] = ["x = 1"]
     (tmp_path / "run.ipynb").write_text(json.dumps(template), encoding="utf-8")
     assert runs.run_id(spec, data_sha256=sha, template=tmp_path / "run.ipynb") != name
-    (tmp_path / "tiny.py").write_text(Path(PLUGIN).read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    (tmp_path / "tiny.py").write_text(
+        Path(PLUGIN).read_text(encoding="utf-8") + "\n", encoding="utf-8"
+    )
     other = runs.RunSpec(**{**spec.parameters(), "plugin": str(tmp_path / "tiny.py")})
     assert runs.run_id(other, data_sha256=sha) != name
 
@@ -149,7 +173,7 @@ def test_a_changed_template_or_plugin_is_another_run(grid, tmp_path):
 def test_collected_rows(grid, tmp_path):
     rows = runs.collect(grid[0], to=tmp_path / "rows.csv")
     assert set(rows.method) == {"plain_mrm"} and set(rows.seed) == {0}
-    pd.testing.assert_frame_equal(runs.read_rows(tmp_path / "rows.csv"), rows)
+    pd.testing.assert_frame_equal(read_rows(tmp_path / "rows.csv"), rows)
 
 
 def test_two_runs_of_one_thing_are_refused_unless_the_newer_is_asked_for(grid, tmp_path):
@@ -182,7 +206,7 @@ def test_a_damaged_run_is_not_done(grid, tmp_path, damage):
         runs.collect(tmp_path)
 
 
-# --- failures ---------------------------------------------------------------------------------------------------
+# --- failures -------------------------------------------------------------------------------------
 
 
 def test_a_failing_notebook_is_reported_while_others_go_on(grid):
@@ -191,7 +215,10 @@ def test_a_failing_notebook_is_reported_while_others_go_on(grid):
     outcome = bad(grid)
     path = Path(outcome.path)
     assert path == out / f"{outcome.id}.failed" / "run.ipynb" and path.is_file()
-    assert "RuntimeError: this method is broken on purpose" in outcome.error and outcome.error.startswith("cell ")
+    assert (
+        "RuntimeError: this method is broken on purpose" in outcome.error
+        and outcome.error.startswith("cell ")
+    )
     assert len(texts) == 1 and outcome.error in texts[0] and str(path) in texts[0]
     assert not (out / outcome.id).exists()
     assert nbformat.read(path, as_version=4).metadata.papermill.exception is True
@@ -201,7 +228,9 @@ def test_a_failing_notebook_is_reported_while_others_go_on(grid):
 def test_unknown_parameters_are_errors(tmp_path):
     for name in ("run", "table_inter", "fig_missing_rate"):
         with pytest.raises(FsrfError, match="found: sed") as e:
-            runs.run_notebook(runs.template_path(name), tmp_path / "out.ipynb", dict(sed=1, out_dir=str(tmp_path)))
+            runs.run_notebook(
+                runs.template_path(name), tmp_path / "out.ipynb", dict(sed=1, out_dir=str(tmp_path))
+            )
         assert "unknown parameter" in str(e.value) and "out_dir" in str(e.value)
     assert not list(tmp_path.iterdir()), "nothing was executed"
 
@@ -210,7 +239,7 @@ def test_a_template_knows_every_parameter_of_a_run():
     runs.check_parameters(runs.template_path(), [*runs.RunSpec("", "").parameters(), "out_dir"])
 
 
-# --- kills ------------------------------------------------------------------------------------------------------
+# --- kills ----------------------------------------------------------------------------------------
 
 
 def worker_of(kernel):
@@ -223,7 +252,8 @@ def spec_of(name):
 
 
 def test_a_killed_worker_loses_nothing(pool, tmp_path):
-    "The worker is killed in its second epoch: no half run, no orphan kernel; another worker goes on to the same rows"
+    """The worker is killed in its second epoch: no half run, no orphan kernel; another worker goes
+    on to the same rows"""
     spec = spec_of("halting")
     future = pool.submit(runs.execute, spec, str(tmp_path), "one")
     kernel = wait_for(lambda: kernels(pool.folder))[0]
@@ -234,10 +264,14 @@ def test_a_killed_worker_loses_nothing(pool, tmp_path):
     assert not (tmp_path / "one").exists() and not runs.is_done(tmp_path / "one")
     with pytest.raises(FsrfError):
         runs.collect(tmp_path)
-    assert future.result(240).status == "done"  # its second kernel goes on in the second epoch, and waits for nothing
+    assert (
+        future.result(240).status == "done"
+    )  # its second kernel goes on in the second epoch, and waits for nothing
     (pool.folder / "go").touch()
     assert runs.is_done(tmp_path / "one", spec) and not (tmp_path / ".partial-one").exists()
-    assert pool.submit(runs.execute, spec, str(tmp_path), "undisturbed").result(240).status == "done"
+    assert (
+        pool.submit(runs.execute, spec, str(tmp_path), "undisturbed").result(240).status == "done"
+    )
     same_rows(tmp_path / "one", tmp_path / "undisturbed")
 
 
@@ -253,12 +287,19 @@ def test_a_worker_that_always_dies_is_a_failed_run(pool, tmp_path):
 
 
 def test_retries_and_fail_fast(pool, tmp_path):
-    "A run that fails once is tried again if asked; at the first failure with fail_fast the rest is left"
+    """A run that fails once is tried again if asked; at the first failure with fail_fast the rest
+    is left"""
     (pool.folder / "go").unlink(missing_ok=True)
-    assert [o.status for o in reproduce(["flaky"], [0], tmp_path / "a", pool, retries=1)] == ["done"]
-    outcomes = reproduce(["broken", "waiting"], [0, 1], tmp_path / "b", pool, report=list, fail_fast=True)
+    assert [o.status for o in reproduce(["flaky"], [0], tmp_path / "a", pool, retries=1)] == [
+        "done"
+    ]
+    outcomes = reproduce(
+        ["broken", "waiting"], [0, 1], tmp_path / "b", pool, report=list, fail_fast=True
+    )
     (pool.folder / "go").touch()
-    assert {o.status for o in outcomes[:2]} <= {"failed", "not run"} and {o.status for o in outcomes[2:]} == {"not run"}
+    assert {o.status for o in outcomes[:2]} <= {"failed", "not run"} and {
+        o.status for o in outcomes[2:]
+    } == {"not run"}
 
 
 def test_workers_end_with_a_driver_that_is_killed(tmp_path):
@@ -276,37 +317,32 @@ def test_workers_end_with_a_driver_that_is_killed(tmp_path):
         driver.stdout.close()
 
 
-def test_an_interrupt_leaves_no_orphans_and_no_half_run(tmp_path):
-    "Ctrl-C: worker and kernel end too, only dotted folders remain, and the command says what is left"
-    command = [Path(sys.executable).parent / "fsrf", "reproduce", "--dataset", "tiny", "--methods", "waiting"]
-    command += [
-        "--seeds",
-        "0",
-        "--plugin",
-        PLUGIN,
-        "--out",
-        tmp_path / "runs",
-        "--set",
-        "config.width=8",
-        "--set",
-        "config.heads=2",
-    ]
-    env = {**os.environ, "FSRF_TEST_FOLDER": str(tmp_path)}
-    # a shell's background job hands on an ignored SIGINT; a driver in a terminal has the default
-    driver = subprocess.Popen(
-        command,
-        env=env,
+def start_in_terminal(folder):
+    """`fsrf reproduce` on the method that waits. A shell's background job hands on an ignored
+    SIGINT; a driver in a terminal has the default"""
+    words = "reproduce --dataset tiny --methods waiting --seeds 0".split()
+    words += ["--set", "config.width=8", "--set", "config.heads=2", "--plugin", PLUGIN]
+    return subprocess.Popen(
+        [Path(sys.executable).parent / "fsrf", *words, "--out", folder / "runs"],
+        env={**os.environ, "FSRF_TEST_FOLDER": str(folder)},
         text=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
+
+
+def test_an_interrupt_leaves_no_orphans_and_no_half_run(tmp_path):
+    """Ctrl-C: worker and kernel end too, only dotted folders remain, and the command says what is
+    left"""
+    driver = start_in_terminal(tmp_path)
     try:
         kernel = wait_for(lambda: kernels(tmp_path))[0]
         worker = worker_of(kernel)
         driver.send_signal(signal.SIGINT)
         _, told = driver.communicate(timeout=60)
-        assert driver.returncode == 130 and "fsrf: interrupted" in told and "Traceback" not in told, told
+        assert driver.returncode == 130, told
+        assert "fsrf: interrupted" in told and "Traceback" not in told, told
         wait_for(lambda: not alive(worker) and not alive(kernel), 60)
         assert not [p.name for p in (tmp_path / "runs").iterdir() if not p.name.startswith(".")]
     finally:

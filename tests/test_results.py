@@ -1,11 +1,14 @@
 """The committed tables, figures and choices are what the committed rows and trials say"""
 
-import json, re
+import json
+import re
+
 import pandas as pd
 import pytest
+
 from fsrf import report
-from fsrf.methods import METHODS, floors
 from fsrf.core import find_root
+from fsrf.methods import METHODS, floors
 from fsrf.runs.kernels import run_notebook
 
 ROOT = find_root()
@@ -21,7 +24,9 @@ def test_every_set_has_rows_of_all_methods_and_seeds(rows):
     assert len(FILES) == rows.dataset.nunique()
     for name, r in rows.groupby("dataset"):
         seeds = r.groupby("method").seed.nunique()
-        assert {"fsrf", "fsrf_recover", "corrkd", "plain_mrm", "complete", *floors()} <= set(seeds.index), name
+        assert {"fsrf", "fsrf_recover", "corrkd", "plain_mrm", "complete", *floors()} <= set(
+            seeds.index
+        ), name
         trained = seeds[[m for m in seeds.index if m not in floors()]]
         assert trained.nunique() == 1 and trained.iloc[0] >= 3, f"{name}: {trained.to_dict()}"
 
@@ -38,15 +43,24 @@ def test_committed_table_is_made_from_committed_rows(rows, tmp_path):
         assert committed.read_bytes() == path.read_bytes(), f"{path.name} is stale: make figures"
 
 
-@pytest.mark.parametrize("name", ["table_inter", "fig_missing_rate", "fig_differences", "high_rates", "reproduction_report"])
+@pytest.mark.parametrize(
+    "name",
+    ["table_inter", "fig_missing_rate", "fig_differences", "high_rates", "reproduction_report"],
+)
 def test_figures_are_there_and_name_their_notebook(name):
     svg = (ROOT / "figures" / f"{name}.svg").read_text(encoding="utf-8")
     assert (ROOT / "figures" / f"{name}.png").stat().st_size > 10_000
     assert re.search(rf"nbs/(paper|explanations)/{name}\.ipynb", svg)
 
 
-TABLES = {"fig_differences": ".", "high_rates": ".", "table_ablation": "ablation/fsrf", "map_factorization": "map",
-          "table_ablation_corrkd": "ablation/corrkd", "table_ablation_hrlf": "ablation/hrlf"}
+TABLES = {
+    "fig_differences": ".",
+    "high_rates": ".",
+    "table_ablation": "ablation/fsrf",
+    "map_factorization": "map",
+    "table_ablation_corrkd": "ablation/corrkd",
+    "table_ablation_hrlf": "ablation/hrlf",
+}
 
 
 @pytest.mark.parametrize(("name", "folder"), TABLES.items())
@@ -55,12 +69,18 @@ def test_table_of_differences(name, folder, tmp_path):
     there = bool(list((ROOT / "data" / "results" / folder).glob("*.csv.gz")))
     template, _, method = name.partition("ablation_")
     template, own = (f"{template}ablation", dict(method=method)) if method else (name, {})
-    run_notebook(ROOT / "nbs" / "paper" / f"{template}.ipynb", tmp_path / "run.ipynb", dict(out_dir=str(tmp_path), **own))
+    run_notebook(
+        ROOT / "nbs" / "paper" / f"{template}.ipynb",
+        tmp_path / "run.ipynb",
+        dict(out_dir=str(tmp_path), **own),
+    )
     cells = json.loads((tmp_path / "run.ipynb").read_text(encoding="utf-8"))["cells"]
     shown = json.dumps([c["outputs"] for c in cells if c["cell_type"] == "code"])
     assert ("made-up rows, shows only the form" in shown) != there
     for made in [f for f in tmp_path.iterdir() if f.suffix in (".md", ".csv")]:
-        assert not there or made.read_bytes() == (ROOT / "figures" / made.name).read_bytes(), f"{made.name} is stale: make figures"
+        assert not there or made.read_bytes() == (ROOT / "figures" / made.name).read_bytes(), (
+            f"{made.name} is stale: make figures"
+        )
     assert (tmp_path / f"{name}.png").stat().st_size > 10_000
 
 
@@ -76,7 +96,9 @@ def test_ablations_stand_beside_the_full_method():
 def test_tuned_settings_are_the_best_trials_of_equal_budgets():
     trials = pd.read_csv(ROOT / "data" / "results" / "search" / "trials.csv")
     tuned = json.loads((ROOT / "data" / "results" / "tuned.json").read_text())
-    assert (trials.groupby(["dataset", "method"]).trial.nunique().groupby("dataset").nunique() == 1).all()
+    assert (
+        trials.groupby(["dataset", "method"]).trial.nunique().groupby("dataset").nunique() == 1
+    ).all()
     for (dataset, method), t in trials.groupby(["dataset", "method"]):
         best = t.groupby("trial").valid.mean().idxmax()
         assert tuned[dataset][method] == json.loads(t[t.trial == best].settings.iloc[0])

@@ -1,8 +1,11 @@
-"""The export gate: the notebooks are the source, so exporting and cleaning them must change nothing.
+"""The export gate: the notebooks are the source, so exporting and cleaning them must change
+nothing.
 
-Compares nbs/ and fsrf/ before and after `nbdev-export` and `nbdev-clean`. With --committed (and wherever CI is set)
-the two folders must also equal the last commit: a new module that nobody added would pass a plain `git diff`.
+Compares nbs/ and fsrf/ before and after `nbdev-export` and `nbdev-clean`. With --committed (and
+wherever CI is set) the two folders must also equal the last commit: a new module that nobody added
+would pass a plain `git diff`.
 """
+
 import argparse
 import hashlib
 import os
@@ -18,8 +21,11 @@ IGNORED = {"__pycache__", ".ipynb_checkpoints"}
 def snapshot(root):
     "sha256 of every file below nbs/ and fsrf/, by path"
     files = (p for folder in FOLDERS for p in (root / folder).rglob("*") if p.is_file())
-    return {p.relative_to(root).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest()
-            for p in files if not IGNORED & set(p.parts) and p.name != ".last_checked"}
+    return {
+        p.relative_to(root).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in files
+        if not IGNORED & set(p.parts) and p.name != ".last_checked"
+    }
 
 
 def differences(root):
@@ -39,11 +45,19 @@ def uncommitted(root):
 
 def main(argv=None, root=ROOT):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--committed", action="store_true", default=bool(os.environ.get("CI")),
-                        help="the folders must equal the last commit too (default where CI is set)")
+    parser.add_argument(
+        "--committed",
+        action="store_true",
+        default=bool(os.environ.get("CI")),
+        help="the folders must equal the last commit too (default where CI is set)",
+    )
     args = parser.parse_args(argv)
     if changed := differences(root):
-        print("export and clean changed these files; look at them and commit them:", *changed, sep="\n  ")
+        print(
+            "export and clean changed these files; look at them and commit them:",
+            *changed,
+            sep="\n  ",
+        )
         return 1
     if args.committed and (status := uncommitted(root)):
         print("these files are not as committed:", status, sep="\n")

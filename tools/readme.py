@@ -1,8 +1,9 @@
 """README.md from nbs/index.ipynb, without Quarto.
 
-Markdown cells stand as they are, with links made relative to the project root; a code cell becomes a fenced block,
-followed by what it printed. Cells with `#| hide` are left out.
+Markdown cells stand as they are, with links made relative to the project root; a code cell becomes
+a fenced block, followed by what it printed. Cells with `#| hide` are left out.
 """
+
 import json
 import posixpath
 import re
@@ -16,9 +17,15 @@ OUTSIDE = re.compile(r"[a-z]+:|/", re.IGNORECASE)
 
 def rebase(text, folder="nbs"):
     "Links that are relative to `folder`, made relative to the project root"
+
     def new(match):
         target = match[2]
-        return match[0] if OUTSIDE.match(target) else match[1] + posixpath.normpath(posixpath.join(folder, target))
+        return (
+            match[0]
+            if OUTSIDE.match(target)
+            else match[1] + posixpath.normpath(posixpath.join(folder, target))
+        )
+
     return LINK.sub(new, text)
 
 

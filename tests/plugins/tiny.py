@@ -1,4 +1,5 @@
-"""A plug-in for the tests: a tiny data set, and methods that fail, wait, halt, eat memory, or fail only once."""
+"""A plug-in for the tests: a tiny data set, and methods that fail, wait, halt, eat memory, or fail
+only once."""
 
 import dataclasses
 import os
@@ -6,22 +7,26 @@ import time
 from pathlib import Path
 
 from fsrf.data.dataset import make_folds, register_dataset
+from fsrf.data.synthetic import SyntheticConfig, make_synthetic
 from fsrf.methods.backbone import BackboneMethod
 from fsrf.methods.base import register
-from fsrf.data.synthetic import SyntheticConfig, make_synthetic
 
 
 @register_dataset("tiny")
 def tiny():
     "Three modalities, 128 samples"
-    return make_synthetic(SyntheticConfig(sizes=(64, 32, 32), lengths=(6, 6, 1), dims=(8, 6, 5)), name="tiny")
+    return make_synthetic(
+        SyntheticConfig(sizes=(64, 32, 32), lengths=(6, 6, 1), dims=(8, 6, 5)), name="tiny"
+    )
 
 
 @register_dataset("tiny-folds")
 def tiny_folds():
     "The same samples in three folds, two repetitions"
     ds = tiny()
-    return dataclasses.replace(ds, name="tiny-folds", split=None, folds=make_folds(len(ds), 3, repeats=2, y=ds.y))
+    return dataclasses.replace(
+        ds, name="tiny-folds", split=None, folds=make_folds(len(ds), 3, repeats=2, y=ds.y)
+    )
 
 
 @register("broken")
@@ -52,7 +57,11 @@ class Halting(Waiting):
 
     def loss(self, batch, generator):
         self.calls += 1
-        return super().loss(batch, generator) if self.calls > 2 else BackboneMethod.loss(self, batch, generator)
+        return (
+            super().loss(batch, generator)
+            if self.calls > 2
+            else BackboneMethod.loss(self, batch, generator)
+        )
 
 
 @register("greedy")
