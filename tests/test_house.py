@@ -271,6 +271,20 @@ def test_template_has_one_parameters_cell(path):
         ast.literal_eval(statement.value)
 
 
+RANDOM_ID = re.compile(
+    r"T_[0-9a-f]{5}(?![0-9a-z])"
+)  # pandas draws one for a Styler without set_uuid
+
+
+@every(NOTEBOOKS)
+def test_running_a_page_again_gives_the_same_output(path):
+    "A styled table has an id of its own choice, or each run would change the notebook"
+    for cell in read(path)["cells"]:
+        for output in cell.get("outputs", []):
+            html = "".join(output.get("data", {}).get("text/html", []))
+            assert not RANDOM_ID.search(html), "give the Styler a fixed uuid"
+
+
 LINK = re.compile(r"\]\(([^)\s#]+)[^)]*\)")
 OUTSIDE = re.compile(r"[a-z]+:|/", re.IGNORECASE)
 TEXTS = [*NOTEBOOKS, ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "data/README.md"]
