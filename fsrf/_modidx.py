@@ -35,6 +35,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                            'fsrf.core.FsrfError': ('core.html#fsrferror', 'fsrf/core.py'),
                            'fsrf.core.FsrfError.__init__': ('core.html#fsrferror.__init__', 'fsrf/core.py'),
                            'fsrf.core._coerce': ('core.html#_coerce', 'fsrf/core.py'),
+                           'fsrf.core._misfit': ('core.html#_misfit', 'fsrf/core.py'),
+                           'fsrf.core._plain': ('core.html#_plain', 'fsrf/core.py'),
                            'fsrf.core.atomic_file': ('core.html#atomic_file', 'fsrf/core.py'),
                            'fsrf.core.autocast': ('core.html#autocast', 'fsrf/core.py'),
                            'fsrf.core.canonical_json': ('core.html#canonical_json', 'fsrf/core.py'),
