@@ -9,6 +9,7 @@ __all__ = []
 from .batch import *
 from .arrays import *
 from .dataset import *
+from .planted import *
 from .synthetic import *
 from .development_sets import *
 from .entries import *
