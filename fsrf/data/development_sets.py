@@ -213,6 +213,6 @@ def load_mosi(language: str, binary: bool) -> MultimodalDataset:
                     split=a['split'], title=', '.join(title), cite='Zadeh et al. 2016',
                     groups=a['video'], score=score)
 
-register_dataset('mosi-lat')(partial(load_mosi, 'minilm', False))
-register_dataset('mosi-lat-glove')(partial(load_mosi, 'glove', False))
-register_dataset('mosi-lat-binary')(partial(load_mosi, 'minilm', True))
+for _name, _kind, _binary in (('mosi-lat', 'minilm', False), ('mosi-lat-glove', 'glove', False),
+                              ('mosi-lat-binary', 'minilm', True)):
+    register_dataset(_name)(partial(load_mosi, _kind, _binary))
