@@ -221,7 +221,7 @@ def _by_video(obj, where, limit, options):
 # %% ../../../nbs/1_data/files/15_pickle_layouts.ipynb #eb00f2c3
 def read_pickle(path, options):
     "A `FileContent` from any of the pickles above."
-    obj, limit = safe_pickle.load(path), allowance(file_size(path), options['memory'])
+    obj, limit = safe_pickle.load_pickle(path), allowance(file_size(path), options['memory'])
     for name, recognise, build in PICKLES:
         if recognise(obj): raw = build(obj, str(path), limit, options); raw.layout = name; return raw
     reject('a pickle of an unknown layout', path, ', '.join(n for n, _, _ in PICKLES), _outline(obj))
