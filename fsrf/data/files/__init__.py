@@ -8,6 +8,7 @@ __all__ = []
 # %% ../../../nbs/1_data/files/00_files.ipynb #28d9e874
 from .content import *
 from .safe_pickle import *
+from .pickle_splits import *
 from .pickle_layouts import *
 from .cmu_sdk import *
 from .own_files import *

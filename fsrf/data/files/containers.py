@@ -21,6 +21,7 @@ from .limits import (
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0,
             (2, 0): np.lib.format.read_array_header_2_0}
 
+# %% ../../../nbs/1_data/files/12_containers.ipynb #cf773efb
 def _read_npy(file: BinaryIO, size: int, where: object) -> np.ndarray:
     "The array in the open npy file of `size` bytes."
     version = np.lib.format.read_magic(file)
@@ -49,6 +50,7 @@ def read_npy(path: Path | str) -> np.ndarray:
     with as_format_error(path, 'npy file'), open(path, 'rb') as file:
         return _read_npy(file, size, path)
 
+# %% ../../../nbs/1_data/files/12_containers.ipynb #5b554ffd
 def read_npz(path: Path | str, memory: int | None = None,
              only: Callable[[str], bool] | None = None) -> dict[str, np.ndarray]:
     """{name: array} of an npz archive.
@@ -81,6 +83,7 @@ def _ended_early(where: object) -> NoReturn:
     reject('the reader of HDF5 ended in the middle of the file', where, 'an HDF5 file',
            'a crash or a timeout', FETCH_AGAIN)
 
+# %% ../../../nbs/1_data/files/12_containers.ipynb #68bc57d6
 def _header(line: bytes, where: object, limit: int) -> dict:
     "What the worker says of the next array, checked; or its {'end': ...} or {'error': ...}."
     try:
@@ -92,7 +95,7 @@ def _header(line: bytes, where: object, limit: int) -> dict:
     except (ValueError, KeyError, TypeError): pass
     _ended_early(where)
 
-# %% ../../../nbs/1_data/files/12_containers.ipynb #68bc57d6
+# %% ../../../nbs/1_data/files/12_containers.ipynb #65b62898
 def stream_hdf5(path: Path | str, memory: int | None = None) -> Iterator[tuple[str, np.ndarray]]:
     "(path inside the file, array) for each array of an HDF5 file, in the order of the names."
     limit = allowance(file_size(path), memory)
@@ -113,6 +116,7 @@ def stream_hdf5(path: Path | str, memory: int | None = None) -> Iterator[tuple[s
         worker.stdout.close()
         worker.wait()
 
+# %% ../../../nbs/1_data/files/12_containers.ipynb #6600e45f
 def read_hdf5(path: Path | str, memory: int | None = None) -> dict[str, np.ndarray]:
     "{path inside the file: array} of an HDF5 file whose content fits `allowance`."
     limit, total, arrays = allowance(file_size(path), memory), 0, {}
@@ -130,6 +134,7 @@ def _column(values: Collection) -> np.ndarray:
         except (ValueError, OverflowError): continue
     return np.array([str(v) for v in values])
 
+# %% ../../../nbs/1_data/files/12_containers.ipynb #a27ec252
 def read_csv(path: Path | str, memory: int | None = None) -> dict[str, np.ndarray]:
     "{column: array (rows,)} of a CSV file with a header (UTF-8, comma)."
     size, limit = file_size(path), 64*MB
@@ -161,6 +166,7 @@ def _check_parquet(file, path: Path | str, limit: int) -> None:
                    'numbers or strings', column.type,
                    'keep sequences in .npy files next to the table')
 
+# %% ../../../nbs/1_data/files/12_containers.ipynb #d53faca5
 def read_parquet(path: Path | str, memory: int | None = None) -> dict[str, np.ndarray]:
     "{column: array (rows,)} of a Parquet file of numbers and strings."
     import pyarrow.parquet as pq
@@ -183,6 +189,7 @@ def read_table(path: Path | str,
     if str(path).endswith('.npz'): return _table_of_archive(path)
     return _table_of_text(path, {*wanted, *(w.lower() for w in wanted)})
 
+# %% ../../../nbs/1_data/files/12_containers.ipynb #f2a9ddd8
 def _table_of_archive(path: Path | str) -> tuple[list[str] | None, np.ndarray]:
     arrays = read_npz(path)
     matrices = [a for a in arrays.values() if a.ndim == 2 and a.dtype.kind == 'f']
@@ -196,6 +203,7 @@ def _table_of_archive(path: Path | str) -> tuple[list[str] | None, np.ndarray]:
         reject('words and vectors differ in number', path, len(vectors), len(words))
     return words.tolist(), vectors
 
+# %% ../../../nbs/1_data/files/12_containers.ipynb #a3ee403a
 def _table_of_text(path: Path | str, wanted: set[str]) -> tuple[list[str], np.ndarray]:
     words, rows = [], []
     with as_format_error(path, 'text of word vectors'), open(path, encoding='utf-8') as file:

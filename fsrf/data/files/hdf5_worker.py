@@ -37,6 +37,7 @@ def datasets_in(group: 'h5py.Group', path: str = '', seen: set[int] | None = Non
 # %% ../../../nbs/1_data/files/11_hdf5_worker.ipynb #6b89a462
 _FILTERS = {1, 2, 3, 4, 32000}   # gzip, shuffle, checksum, szip, lzf: none of them loads a plug-in
 
+# %% ../../../nbs/1_data/files/11_hdf5_worker.ipynb #1cad2ed8
 def checked_size(dataset: 'h5py.Dataset', where: str, limit: int) -> int:
     "The bytes of a dataset that can be read without surprise; `Refused` for any other."
     import h5py
@@ -73,6 +74,7 @@ def _end_after(seconds: int) -> None:
     "End this process after so many seconds, where the system can; a later call replaces the alarm."
     if hasattr(signal, 'alarm'): signal.alarm(seconds)
 
+# %% ../../../nbs/1_data/files/11_hdf5_worker.ipynb #5c30fa9d
 def write_arrays(path: str, limit: int, out: BinaryIO) -> None:
     "Write the arrays of the HDF5 file at `path`, each of `limit` bytes at most, to a stream."
     import h5py, numpy as np

@@ -44,6 +44,7 @@ def file_size(path: Path | str) -> int:
                           do='name the data file itself')
     return info.st_size
 
+# %% ../../../nbs/1_data/files/05_limits.ipynb #fd3200f7
 def open_regular(path: Path | str) -> tuple[BinaryIO, int]:
     "(the open binary file, its size) of a regular file."
     size = file_size(path)

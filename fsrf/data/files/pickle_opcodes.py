@@ -51,6 +51,7 @@ def _int(m):
 @handles(pickle.LONG)
 def _long(m): m.push(_number(m, int, m.source.line().rstrip(b'L')), 256)
 
+# %% ../../../nbs/1_data/files/07_pickle_opcodes.ipynb #58da9e28
 @handles(pickle.FLOAT)
 def _float(m): m.push(_number(m, float, m.source.line()))
 
@@ -82,12 +83,13 @@ def _push_text(m: PickleMachine, data: bytes, encoding: str = 'utf-8') -> None:
 
 def _push_bytes(m: PickleMachine, data: bytes) -> None: m.push(data, 40 + len(data))
 
+# %% ../../../nbs/1_data/files/07_pickle_opcodes.ipynb #14a6dc7f
 def _counted(code: bytes, size: int, push: Callable[[PickleMachine, bytes], None]) -> None:
     "The opcode pushes text or bytes; their number is told in `size` bytes."
     @handles(code)
     def handler(m): push(m, m.source.take(int.from_bytes(m.source.take(size), 'little')))
 
-# %% ../../../nbs/1_data/files/07_pickle_opcodes.ipynb #14a6dc7f
+# %% ../../../nbs/1_data/files/07_pickle_opcodes.ipynb #efb3407c
 _counted(pickle.SHORT_BINUNICODE, 1, _push_text)
 _counted(pickle.BINUNICODE, 4, _push_text)
 _counted(pickle.BINUNICODE8, 8, _push_text)
@@ -96,6 +98,7 @@ _counted(pickle.BINBYTES, 4, _push_bytes)
 _counted(pickle.BINBYTES8, 8, _push_bytes)
 _counted(pickle.BYTEARRAY8, 8, _push_bytes)
 
+# %% ../../../nbs/1_data/files/07_pickle_opcodes.ipynb #11b0b3da
 @handles(pickle.UNICODE)
 def _unicode(m):
     line = m.source.line()
@@ -114,6 +117,7 @@ def _push_old_string(m: PickleMachine, data: bytes) -> None:
 _counted(pickle.SHORT_BINSTRING, 1, _push_old_string)
 _counted(pickle.BINSTRING, 4, _push_old_string)
 
+# %% ../../../nbs/1_data/files/07_pickle_opcodes.ipynb #99febe5b
 @handles(pickle.STRING)
 def _string(m):
     text = m.source.line().strip()
@@ -142,6 +146,7 @@ def dict_of(m: PickleMachine, items: list) -> dict:
     m.charge(60*len(items))
     return {plain_key(m, k): v for k, v in zip(items[::2], items[1::2], strict=True)}
 
+# %% ../../../nbs/1_data/files/07_pickle_opcodes.ipynb #278fca2a
 def _top_as(m: PickleMachine, kind: type) -> Any:
     "The topmost value, which must be a container of this very kind."
     container = m.top()
@@ -187,12 +192,13 @@ def _list(m):
 @handles(pickle.DICT)
 def _dict(m): m.push(dict_of(m, m.cut()), 72)
 
+# %% ../../../nbs/1_data/files/07_pickle_opcodes.ipynb #fddb3c6b
 @handles(pickle.FROZENSET)
 def _frozenset(m):
     values = m.cut()
     m.push(frozenset(plain_key(m, v) for v in values), 224 + 80*len(values))
 
-# %% ../../../nbs/1_data/files/07_pickle_opcodes.ipynb #fddb3c6b
+# %% ../../../nbs/1_data/files/07_pickle_opcodes.ipynb #aa413fa4
 @handles(pickle.APPEND)
 def _append(m):
     value = m.pop()
@@ -210,6 +216,7 @@ def _setitem(m):
     value, key = m.pop(), m.pop()
     _top_as(m, dict).update(dict_of(m, [key, value]))
 
+# %% ../../../nbs/1_data/files/07_pickle_opcodes.ipynb #11bd2853
 @handles(pickle.SETITEMS)
 def _setitems(m):
     items = m.cut()
@@ -238,6 +245,7 @@ def _proto(m):
     version = m.source.take(1)[0]
     if version > 5: m.fail('an unknown pickle protocol', expected='0-5', found=version)
 
+# %% ../../../nbs/1_data/files/07_pickle_opcodes.ipynb #ccbbfb6d
 @handles(pickle.FRAME)
 def _frame(m):
     size, left = int.from_bytes(m.source.take(8), 'little'), m.source.size - m.source.pos
@@ -245,7 +253,7 @@ def _frame(m):
         m.fail('a frame larger than the file', expected=f'at most {left} bytes',
                found=f'{size} bytes')
 
-# %% ../../../nbs/1_data/files/07_pickle_opcodes.ipynb #ccbbfb6d
+# %% ../../../nbs/1_data/files/07_pickle_opcodes.ipynb #d04f0d53
 def _put(m: PickleMachine, index: int) -> None:
     m.charge(130)
     m.memo[index] = m.top()
@@ -265,6 +273,7 @@ _indexed(pickle.LONG_BINPUT, 4, _put)
 _indexed(pickle.BINGET, 1, _get)
 _indexed(pickle.LONG_BINGET, 4, _get)
 
+# %% ../../../nbs/1_data/files/07_pickle_opcodes.ipynb #a302e960
 @handles(pickle.PUT)
 def _put_line(m): _put(m, _number(m, int, m.source.line()))
 
