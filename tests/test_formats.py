@@ -199,7 +199,7 @@ def test_a_damaged_entry_is_rebuilt(tmp_path, damage):
 
 def test_writers_in_many_processes(tmp_path):
     code = (
-        "import sys; sys.path.insert(0, 'tests'); from test_formats import small; from fsrf.data import cache as store\n"
+        "import sys; sys.path.insert(0, 'tests'); from test_formats import small; from fsrf.data import cache\n"
         "for _ in range(5): print(cache.save(small(), sys.argv[1]))"
     )
     running = [

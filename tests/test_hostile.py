@@ -163,7 +163,7 @@ def measure(paths):
     "Read files in a fresh process: how each ended, its seconds, and how much the process has grown since its start"
     code = textwrap.dedent("""
         import json, resource, sys, time
-        from fsrf import formats
+        from fsrf.data import files
         def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss*1024
         before, out = peak(), []
         for path in sys.argv[1:]:
