@@ -226,9 +226,9 @@ def command_report(args):
 
 # %% ../../nbs/9_cli/02_main.ipynb #67c581be
 def data_files(argv):
-    "The command `fsrf data`: check, convert or show a data file (`fsrf.check`)."
-    from fsrf.data import files
-    return files.main(argv)
+    "The command `fsrf data`: check, convert or show a data file."
+    from fsrf.cli.data_command import data_main
+    return data_main(argv)
 
 # %% ../../nbs/9_cli/02_main.ipynb #35de8656
 def main(argv=None):
