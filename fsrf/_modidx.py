@@ -1109,8 +1109,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                 'fsrf/nn/factorization.py'),
                                        'fsrf.nn.factorization.homogeneity': ( '3_nn/factorization.html#homogeneity',
                                                                               'fsrf/nn/factorization.py'),
-                                       'fsrf.nn.factorization.masked_average': ( '3_nn/factorization.html#masked_average',
-                                                                                 'fsrf/nn/factorization.py'),
                                        'fsrf.nn.factorization.noise_loss': ( '3_nn/factorization.html#noise_loss',
                                                                              'fsrf/nn/factorization.py'),
                                        'fsrf.nn.factorization.norm': ('3_nn/factorization.html#norm', 'fsrf/nn/factorization.py'),

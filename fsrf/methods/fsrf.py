@@ -14,9 +14,10 @@ from fsrf.nn.distillation import (
     DIRECTIONS, DISTANCES, both_ways, cosine_gap, direction_weights, logit_kl,
 )
 from fsrf.nn.factorization import (
-    Decoder, Factors, heterogeneity, homogeneity, masked_average, noise_loss, recover_absent,
+    Decoder, Factors, heterogeneity, homogeneity, noise_loss, recover_absent,
     recovery, redundancy,
 )
+from ..nn.layers import masked_mean
 from ..data.dataset import concatenate, first_samples
 from .backbone import BackboneConfig, BackboneMethod, stack
 from .base import register, sample_loss, shape_logits
@@ -106,7 +107,7 @@ def dhf(self: FSRF, batch, z, c, s, n, y, present, n_views):
     if w.factor_task:
         logits = self.factor_head(c)
         losses = torch.stack([label_loss(logits[:, i], y) for i in range(c.shape[1])], 1)
-        out['factor_task'] = w.factor_task, masked_average(losses, present)
+        out['factor_task'] = w.factor_task, masked_mean(losses, present)
     if w.rec:
         target, k = self.rec_target(batch, z)
         incomplete = range(w.views != 'two_incomplete', n_views)     # a complete view has nothing to recover
