@@ -12,7 +12,7 @@ import torch, torch.nn.functional as F
 from torch import nn
 from ..core import FsrfError, setting
 from ..nn.distillation import logit_kl
-from ..nn.layers import PairScore, js_information
+from ..nn.information import PairScore, js_information
 from .backbone import BackboneConfig, BackboneMethod, stack
 from .base import register, task_loss
 from ..missing.training_views import MRMLaw, mrm

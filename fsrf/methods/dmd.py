@@ -12,8 +12,7 @@ import torch, torch.nn.functional as F
 from torch import nn
 from ..core import setting
 from ..nn.crossmodal import CrossTransformer, Directions, FrameEncoder, ResidualBlock
-from ..nn.factorization import masked_average
-from ..nn.layers import POOLS, time_mean
+from ..nn.layers import POOLS, masked_mean, time_mean
 from .backbone import BackboneConfig
 from .base import Method, register, sample_loss, shape_logits
 from ..missing.training_views import MRMLaw, mrm
@@ -174,14 +173,14 @@ def loss(self: DMD, batch, generator):
     pooled = torch.stack([time_mean(v, k) for v, k in zip(c, keys)], 1)
     terms = dict(task=(1., sample_loss(self.spec, logits, view.y).mean()))
     if w.decouple:
-        d = {name: masked_average(v, present) for name, v in self.decoupling.losses(x, keys, c, s).items()}
+        d = {name: masked_mean(v, present) for name, v in self.decoupling.losses(x, keys, c, s).items()}
         d['mar'] = margin_loss(pooled, label_distance(self.spec.task, view.y), present)
         terms |= {name: (w.decouple*(.1 if name in ('mar', 'ort') else 1.), v) for name, v in d.items()}
     spaces = dict(hom=(self.hom, self.hom_graph, pooled), het=(self.het, self.het_graph, h)) if w.distil or w.heads_task else {}
     for name, (heads, graph, v) in spaces.items():
         features, flat = heads(v)
         own = torch.stack([sample_loss(self.spec, shape_logits(self.spec, f), view.y) for f in flat.unbind(1)], 1)
-        terms[f'task_{name}'] = w.heads_task, masked_average(own, present)
+        terms[f'task_{name}'] = w.heads_task, masked_mean(own, present)
         if self.training: graph.watch(own, present)
         if w.distil: terms[f'gd_{name}'] = w.distil, graph.distil(flat, features, present)
     return sum(a*v for a, v in terms.values()), {n: v.detach() for n, (_, v) in terms.items()}

@@ -12,7 +12,8 @@ import torch, torch.nn.functional as F
 from torch import nn
 from ..core import FsrfError, setting
 from ..nn.distillation import logit_kl
-from ..nn.layers import Head, PairScore, PerModality, js_information, reverse_gradient
+from ..nn.information import PairScore, js_information
+from ..nn.layers import Head, PerModality, reverse_gradient
 from .backbone import BackboneConfig, BackboneMethod, stack
 from .base import register, task_loss
 from ..missing.training_views import MRMLaw, mrm
