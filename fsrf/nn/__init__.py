@@ -10,3 +10,4 @@ from .layers import *
 from .crossmodal import *
 from .factorization import *
 from .distillation import *
+from .graph import *
