@@ -9,6 +9,7 @@ __all__ = ['Subspaces', 'difference', 'MISAConfig', 'MISA']
 import dataclasses
 
 import torch
+from fastcore.basics import patch
 from torch import Tensor, nn
 
 from ..core import setting
@@ -79,17 +80,19 @@ class MISA(BackboneMethod):
         c, p = self.subspaces(z)
         return self.fuse(c.sigmoid(), p.sigmoid())
 
-    def loss(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict]:
-        weight, view = self.config, self.incomplete(batch, generator)
-        z, present = stack(self.encode(view)), view.present
-        before_sigmoid, p = self.subspaces(z)
-        c, p = before_sigmoid.sigmoid(), p.sigmoid()
+# %% ../../nbs/4_methods/misa.ipynb #5b6e7991
+@patch
+def loss(self: MISA, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict]:
+    weight, view = self.config, self.incomplete(batch, generator)
+    z, present = stack(self.encode(view)), view.present
+    before_sigmoid, p = self.subspaces(z)
+    c, p = before_sigmoid.sigmoid(), p.sigmoid()
 
-        logits = self.logits(self.fuse(c, p))
-        terms = dict(task=(1., task_loss(self.spec, logits, view.y)))
-        if weight.sim: terms['sim'] = weight.sim, homogeneity(before_sigmoid, present)
-        if weight.diff: terms['diff'] = weight.diff, difference(c, p, present)
-        if weight.recon:
-            rebuilt = self.subspaces.rebuild(c, p)
-            terms['recon'] = weight.recon, recovery(rebuilt, z, present)
-        return self.total(terms)
+    logits = self.logits(self.fuse(c, p))
+    terms = dict(task=(1., task_loss(self.spec, logits, view.y)))
+    if weight.sim: terms['sim'] = weight.sim, homogeneity(before_sigmoid, present)
+    if weight.diff: terms['diff'] = weight.diff, difference(c, p, present)
+    if weight.recon:
+        rebuilt = self.subspaces.rebuild(c, p)
+        terms['recon'] = weight.recon, recovery(rebuilt, z, present)
+    return self.total(terms)
