@@ -6,87 +6,122 @@
 __all__ = ['Sweep']
 
 # %% ../../nbs/5_evaluation/03_sweep.ipynb #8c86252c
+from collections.abc import Callable, Sequence
 import torch
-from ..data.dataset import DataSpec, blank, concatenate
-from ..nn.layers import SequenceEncoder, VectorEncoder
-from ..missing.conditions import apply_mask, keep_masks, keep_rows
+from fastcore.basics import patch
+from ..data.dataset import Batch, MultimodalDataset, blank, concatenate
 from ..methods.backbone import BackboneMethod
-from ..methods.base import separable
+from ..methods.base import Method, separable
+from ..missing.conditions import Condition, apply_mask, keep_masks, keep_rows
+from ..nn.layers import SequenceEncoder, VectorEncoder
 
-# %% ../../nbs/5_evaluation/03_sweep.ipynb #2aa5121c
+# %% ../../nbs/5_evaluation/03_sweep.ipynb #ed105feb
 class Sweep:
-    "The samples of `dataset` under `conditions` (list of `missing.Condition`): masks now, `logits(method)` as often as needed."
-    def __init__(self, dataset, conditions, *, split, device='cpu', chunk=1024):
-        self.dataset, self.conditions, self.device, self.chunk = dataset, list(conditions), device, chunk
-        self.keep = {c: {m: torch.from_numpy(k) for m, k in keep_masks(dataset, c, split=split).items()} for c in self.conditions}
+    """The samples of `dataset` under `conditions`: masks now, `logits(method)` as often as needed.
+    `split`: name of the part, on which the masks depend; `chunk`: samples that go in one batch."""
+    def __init__(self, dataset: MultimodalDataset, conditions: Sequence[Condition], *, split: str,
+                 device: torch.device | str = 'cpu', chunk: int = 1024) -> None:
+        self.dataset, self.conditions = dataset, list(conditions)
+        self.device, self.chunk = device, chunk
+        self.keep = {}
+        for c in self.conditions:
+            masks = keep_masks(dataset, c, split=split)
+            self.keep[c] = {m: torch.from_numpy(mask) for m, mask in masks.items()}
         self.groups = _groups(dataset, device, chunk)
-    def logits(self, method):
-        "(C, N, ...) on the CPU: a row of logits per condition and sample; dropout off, no gradient."
+
+    def logits(self, method: Method) -> torch.Tensor:
+        "Logits per condition and sample (C, N, ...), on the CPU; dropout off, no gradient."
+        if self._subsets_are_fewer(): predict = self._by_subset
+        else: predict = self._shared if separable(method) else self._afresh
         training = method.training
         method.eval()
-        run = self._by_subset if self._subsets_are_fewer() else self._shared if separable(method) else self._afresh
         with torch.no_grad():
-            out = torch.cat([run(method, self.dataset.batch(g, self.device)) for g in self.groups], 1)
+            batches = (self.dataset.batch(group, self.device) for group in self.groups)
+            logits = torch.cat([predict(method, batch) for batch in batches], 1)
         method.train(training)
-        return out[:, torch.cat(self.groups).argsort()]
+        return logits[:, torch.cat(self.groups).argsort()]
 
-def _groups(dataset, device, chunk, size=64):
-    "Which samples are predicted together: [indices]. On a CPU, where padding costs time, those of like length."
+# %% ../../nbs/5_evaluation/03_sweep.ipynb #54a3dd39
+def _groups(dataset: MultimodalDataset, device: torch.device | str, chunk: int,
+            size: int = 64) -> Sequence[torch.Tensor]:
+    "Which samples are predicted together: [indices]. On a CPU, `size` of like length."
     n, longest = len(dataset), dataset.longest()
-    if torch.device(device).type != 'cpu' or n <= size or (longest == longest[0]).all(): return torch.arange(n).split(chunk)
+    on_cpu = torch.device(device).type == 'cpu'
+    if not on_cpu or n <= size or (longest == longest[0]).all():
+        return torch.arange(n).split(chunk)
     return longest.argsort(stable=True).split(size)
 
-# %% ../../nbs/5_evaluation/03_sweep.ipynb #9549abe2
-def _side_by_side(self: Sweep, predict, cases, arguments, n):
-    "`predict(*arguments(c))` for each c of `cases`, as many in one call as `chunk` holds times n samples: (cases, n, ...) on the CPU."
-    many, out = max(1, self.chunk // max(1, n)), []
-    for i in range(0, len(cases), many):
-        some = [arguments(c) for c in cases[i:i+many]]
-        out.append(predict(*concatenate(*some)).cpu().unflatten(0, (len(some), n)))
-    return torch.cat(out)
+@patch
+def _side_by_side(self: Sweep, predict: Callable, cases: Sequence, arguments: Callable,
+                  n: int) -> torch.Tensor:
+    """`predict(*arguments(case))` for each of `cases`, all of the same n samples: (cases, n, ...)
+    on the CPU. As many cases go into one call as `chunk` samples allow."""
+    at_once, logits = max(1, self.chunk//max(1, n)), []
+    for start in range(0, len(cases), at_once):
+        some = [arguments(case) for case in cases[start:start+at_once]]
+        logits.append(predict(*concatenate(*some)).cpu().unflatten(0, (len(some), n)))
+    return torch.cat(logits)
 
-def _left(self: Sweep, c, batch):
-    "What condition c leaves of the batch: {modality: observed (n, T_m)}."
-    return {m: k & batch.observed[m] for m, k in keep_rows(self.keep[c], batch.index).items()}
-
-def _afresh(self: Sweep, method, batch):
-    def masked(c): return apply_mask(batch, keep_rows(self.keep[c], batch.index)),
+# %% ../../nbs/5_evaluation/03_sweep.ipynb #2aa5121c
+@patch
+def _afresh(self: Sweep, method: Method, batch: Batch) -> torch.Tensor:
+    "Each condition predicted by itself: (C, n, ...)."
+    def masked(c): return (apply_mask(batch, keep_rows(self.keep[c], batch.index)),)
     return self._side_by_side(method.predict, self.conditions, masked, len(batch))
 
-# %% ../../nbs/5_evaluation/03_sweep.ipynb #2ed6f68d
-def _subsets_are_fewer(self: Sweep):
-    of = self.dataset.spec.modalities
-    return all(s.is_vector for s in of) and len(self.conditions) > 2 * 2**len(of)
+@patch
+def _left(self: Sweep, condition: Condition, batch: Batch) -> dict[str, torch.Tensor]:
+    "What the condition leaves of the batch: {modality: observed (n, T_m)}."
+    keep = keep_rows(self.keep[condition], batch.index)
+    return {m: mask & batch.observed[m] for m, mask in keep.items()}
 
-def _by_subset(self: Sweep, method, batch):
-    "As `_afresh`, for vectors: all that a condition leaves of a sample is a subset, and each subset is predicted once."
-    n, left = len(batch), torch.stack([torch.cat([*self._left(c, batch).values()], 1) for c in self.conditions])      # (C, n, M)
-    subsets, which = left.flatten(0, 1).unique(dim=0, return_inverse=True)
-    def masked(s): return apply_mask(batch, {m: here.expand(n, 1) for m, here in zip(batch.names, s)}),
-    return self._side_by_side(method.predict, subsets, masked, n)[which.view(-1, n).cpu(), torch.arange(n)]
+# %% ../../nbs/5_evaluation/03_sweep.ipynb #9549abe2
+@patch
+def _subsets_are_fewer(self: Sweep) -> bool:
+    modalities = self.dataset.spec.modalities
+    return all(s.is_vector for s in modalities) and len(self.conditions) > 2 * 2**len(modalities)
+
+@patch
+def _by_subset(self: Sweep, method: Method, batch: Batch) -> torch.Tensor:
+    "As `_afresh`, for vectors: each subset is predicted once, and looked up for each condition."
+    n = len(batch)
+    left = [torch.cat([*self._left(c, batch).values()], 1) for c in self.conditions]   # each (n, M)
+    subsets, which = torch.cat(left).unique(dim=0, return_inverse=True)
+    def masked(subset):
+        keep = {m: here.expand(n, 1) for m, here in zip(batch.names, subset)}
+        return (apply_mask(batch, keep),)
+    logits = self._side_by_side(method.predict, subsets, masked, n)             # (subsets, n, ...)
+    return logits[which.view(-1, n).cpu(), torch.arange(n)]
+
+# %% ../../nbs/5_evaluation/03_sweep.ipynb #2ed6f68d
+def _frame_encoder(method: Method, batch: Batch) -> Callable:
+    "A function {modality: observed} -> `method.encode` of those frames alone."
+    encoders = getattr(method, 'encoders', {})
+    of_backbone = getattr(type(method), 'encode', None) is BackboneMethod.encode
+    if not of_backbone or {*map(type, encoders.values())} - {SequenceEncoder, VectorEncoder}:
+        return lambda observed: method.encode(apply_mask(batch, observed))
+    parts = {m: e.masked(batch.x[m], batch.length[m]) for m, e in encoders.items()}
+    return lambda observed: method.scaled({m: part(observed[m]) for m, part in parts.items()})
+
+def _drops_frames(condition: Condition) -> bool:
+    "May the condition leave a part of a modality's frames?"
+    rates = [condition.rate(m) for m in condition.subset]
+    return any(rate > 0 for rate in rates) and not all(rate == 1 for rate in rates)
 
 # %% ../../nbs/5_evaluation/03_sweep.ipynb #92951b86
-def _encoder(method, batch):
-    "A function {modality: observed} -> `method.encode` of those frames alone; the backbone's encoders make the frames' products once."
-    encoders = getattr(method, 'encoders', {})
-    if getattr(type(method), 'encode', None) is not BackboneMethod.encode or {*map(type, encoders.values())} - {SequenceEncoder, VectorEncoder}:
-        return lambda left: method.encode(apply_mask(batch, left))
-    parts = {m: e.masked(batch.x[m], batch.length[m]) for m, e in encoders.items()}
-    return lambda left: method.scaled({m: part(left[m]) for m, part in parts.items()})
+@patch
+def _shared(self: Sweep, method: Method, batch: Batch) -> torch.Tensor:
+    "As `_afresh`, with all that conditions share made once."
+    whole, zero = method.encode(batch), method.encode(blank(batch))
+    encode = None
+    if any(_drops_frames(c) for c in self.conditions): encode = _frame_encoder(method, batch)
 
-# %% ../../nbs/5_evaluation/03_sweep.ipynb #44444df4
-def _shared(self: Sweep, method, batch):
-    "As `_afresh`, with the encodings of whole and of zeroed modalities, and the frames' products, made once."
-    def drops_frames(c): return any(0 < c.rate(m) for m in c.subset) and not all(c.rate(m) == 1 for m in c.subset)
-    whole = method.encode(batch)
-    zero = method.encode(blank(batch))
-    encode = _encoder(method, batch) if any(map(drops_frames, self.conditions)) else None
     def encoded(c):
-        if drops_frames(c):
+        if _drops_frames(c):
             left = self._left(c, batch)
-            return encode(left), torch.stack([k.any(1) for k in left.values()], 1)
+            return encode(left), torch.stack([observed.any(1) for observed in left.values()], 1)
         here = [m in c.subset and c.rate(m) < 1 for m in batch.names]
-        return ({m: whole[m] if h else zero[m] for m, h in zip(batch.names, here)},
-                batch.present & torch.tensor(here, device=batch.present.device))
+        encodings = {m: (whole if h else zero)[m] for m, h in zip(batch.names, here)}
+        return encodings, batch.present & torch.tensor(here, device=batch.present.device)
+
     return self._side_by_side(method.decide, self.conditions, encoded, len(batch))
-for _f in (_side_by_side, _left, _afresh, _subsets_are_fewer, _by_subset, _shared): setattr(Sweep, _f.__name__, _f)

@@ -7,6 +7,7 @@ __all__ = ['TrainConfig', 'validation_sweep', 'validate', 'train_epoch', 'fit']
 
 # %% ../../nbs/6_training/01_fit.ipynb #a1cefad1
 import copy, json, math, time, warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain, repeat
 from pathlib import Path
@@ -15,12 +16,12 @@ from safetensors.torch import save as to_safetensors, safe_open
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 from fsrf.core import (
-    Config, FsrfError, autocast, generator, hash_json, pick_device, seeded, setting,
-    write_atomic,
+    Config, FsrfError, autocast, generator, hash_json, pick_device, seeded, setting, write_atomic,
 )
-from ..data.dataset import joined
-from ..evaluation.sweep import Sweep
+from ..data.dataset import MultimodalDataset, joined
 from ..evaluation.metrics import score_many
+from ..evaluation.sweep import Sweep
+from ..methods.base import Method
 from ..missing.conditions import inter_conditions, intra_conditions
 
 # %% ../../nbs/6_training/01_fit.ipynb #6b259a90
@@ -31,136 +32,218 @@ class TrainConfig(Config):
     weight_decay: float = setting(1e-2, low=0)
     batch_size: int = setting(64, low=2)
     epochs: int = setting(60, low=1, help='at most')
-    patience: int = setting(12, low=1, help='epochs without a better validation score before it stops; they count from the first gain')
+    patience: int = setting(12, low=1, help='epochs without a better validation score before it '
+                                            'stops; they count from the first gain')
     least: int = setting(1, low=1, help='epochs before it may stop')
     clip: float = setting(1., low=0, help='largest norm of the gradient; 0: no clipping')
-    average: float = setting(2., low=0, help='epochs over which weights are averaged for validation and for use; 0: none, the last step counts [ours]')
-    refit: bool = setting(False, help='once the epoch is chosen, train anew, as long, on the training and validation parts together')
-    valid_rates: tuple = setting((.3, .6), help='missing rates that validation looks at, beside all subsets')
+    average: float = setting(2., low=0, help='epochs over which weights are averaged for '
+                                             'validation and for use; 0: none, the last step '
+                                             'counts [ours]')
+    refit: bool = setting(False, help='once the epoch is chosen, train anew, as long, on the '
+                                      'training and validation parts together')
+    valid_rates: tuple = setting((.3, .6), help='missing rates that validation looks at, beside '
+                                                'all subsets')
     precision: str = setting('fp32', choices=('fp32', 'bf16'))
     compile: bool = setting(False, help='torch.compile the encoders')
 
 # %% ../../nbs/6_training/01_fit.ipynb #fc142177
-def validation_sweep(valid, config, device='cpu'):
-    "The `Sweep` by which an epoch is chosen: all subsets, and `config.valid_rates` for all modalities alike."
+def validation_sweep(
+        valid: MultimodalDataset, config: TrainConfig, device: torch.device | str = 'cpu') -> Sweep:
+    "The `Sweep` by which an epoch is chosen: all subsets, and `config.valid_rates` for all alike."
     names = valid.spec.names
-    conditions = inter_conditions(names) + intra_conditions(names, rates=config.valid_rates, mask_seeds=(0,))
-    return Sweep(valid, conditions, split='valid', device=device)
+    rates = intra_conditions(names, rates=config.valid_rates, mask_seeds=(0,))
+    return Sweep(valid, inter_conditions(names) + rates, split='valid', device=device)
 
-def validate(method, sweep):
+def validate(method: Method, sweep: Sweep) -> float:
     "Mean over the sweep's conditions of the task's primary metric."
-    ds = sweep.dataset
-    return float(np.mean(score_many(ds.task, y_true=ds.y, logits=sweep.logits(method).float().numpy())))
+    logits = sweep.logits(method).float().numpy()
+    return float(np.mean(score_many(sweep.dataset.task, y_true=sweep.dataset.y, logits=logits)))
 
 # %% ../../nbs/6_training/01_fit.ipynb #5e082677
-def _bytes(tensors): return torch.cat([t.detach().cpu().contiguous().view(-1).view(torch.uint8) for t in tensors])
-def _tensors(row, like):
-    "What `_bytes` has put into a row: as many tensors as `like` holds, of their shapes and types."
-    return [part.clone().view(t.dtype).view(t.shape) for part, t in zip(row.split([t.nbytes for t in like]), like, strict=True)]
+def _to_row(tensors: Iterable[torch.Tensor]) -> torch.Tensor:
+    "The bytes of many tensors, one after the other: uint8 (n,) on the CPU."
+    return torch.cat([t.detach().cpu().contiguous().view(-1).view(torch.uint8) for t in tensors])
 
-_MOMENTS = 'step', 'exp_avg', 'exp_avg_sq'
-def _pack(best, optimizer, **modules):
-    "A run's state, a row of bytes for each part of it: a file of a thousand small tensors is slow to write."
-    adam = optimizer.state_dict()['state']
-    parts = {n: m.state_dict().values() for n, m in modules.items()} | dict(best=best.values(), adam=[s[k] for s in adam.values() for k in _MOMENTS])
-    return {n: _bytes(p) for n, p in parts.items()} | dict(moved=torch.tensor(list(adam)))
+def _from_row(row: torch.Tensor, like: dict) -> dict:
+    "{name: tensor} out of a row of `_to_row`; `like`: {name: a tensor of that shape and type}."
+    pieces = row.split([t.nbytes for t in like.values()])
+    return {name: piece.clone().view(t.dtype).view(t.shape)
+            for (name, t), piece in zip(like.items(), pieces, strict=True)}
 
 # %% ../../nbs/6_training/01_fit.ipynb #ec486487
-def _unpack(path, key, optimizer, **modules):
-    "Put the state at `path` back; (history, best weights), or None when there is none or it belongs to another run."
-    if path is None or not path.is_file(): return None
-    try:
-        with safe_open(str(path), 'pt') as f:
-            head, flat = f.metadata(), {k: f.get_tensor(k) for k in f.keys()}
-    except Exception as e:
-        warnings.warn(f'{path} is damaged ({e}); the run starts anew', stacklevel=2); return None
-    if head.get('key') != key: return None
-    def part(n, like): return dict(zip(like, _tensors(flat[n], [*like.values()]), strict=True))
-    for n, m in modules.items(): m.load_state_dict(part(n, m.state_dict()))
-    params, moved = optimizer.param_groups[0]['params'], flat['moved'].tolist()
-    like = {(i, k): params[i] if k != 'step' else torch.zeros(()) for i in moved for k in _MOMENTS}
-    adam = part('adam', like)
-    optimizer.load_state_dict({**optimizer.state_dict(), 'state': {i: {k: adam[i, k] for k in _MOMENTS} for i in moved}})
-    return json.loads(head['history']), part('best', modules['averaged'].state_dict())
+_MOMENTS = ('step', 'exp_avg', 'exp_avg_sq')
+
+def _pack(best: dict, optimizer: torch.optim.Optimizer, **modules: torch.nn.Module) -> dict:
+    "A run's state {part: row of bytes}, and the numbers of the weights that have moments."
+    moments = optimizer.state_dict()['state']               # {number of the weight: its moments}
+    parts = {name: module.state_dict().values() for name, module in modules.items()}
+    parts['best'] = best.values()
+    parts['adam'] = [of_weight[k] for of_weight in moments.values() for k in _MOMENTS]
+    rows = {name: _to_row(tensors) for name, tensors in parts.items()}
+    return rows | dict(moved=torch.tensor(list(moments)))
+
+def _unpack_moments(rows: dict, optimizer: torch.optim.Optimizer) -> None:
+    "Put the moments of a packed state back into `optimizer`."
+    weights, moved = optimizer.param_groups[0]['params'], rows['moved'].tolist()
+    like = {(i, k): torch.zeros(()) if k == 'step' else weights[i] for i in moved for k in _MOMENTS}
+    moments = _from_row(rows['adam'], like)
+    state = {i: {k: moments[i, k] for k in _MOMENTS} for i in moved}
+    optimizer.load_state_dict({**optimizer.state_dict(), 'state': state})
 
 # %% ../../nbs/6_training/01_fit.ipynb #65e852f1
-def train_epoch(method, train, optimizer, config, *, seed, epoch, device):
-    "One pass over `train`; mean loss and parts {name: float}."
+def _read_state(path: Path | None) -> tuple[dict, dict]:
+    "(head, packed state) of the file at `path`, both empty where there is none to read."
+    if path is None or not path.is_file(): return {}, {}
+    try:
+        with safe_open(str(path), 'pt') as file:
+            return file.metadata(), {name: file.get_tensor(name) for name in file.keys()}
+    except Exception as e:
+        warnings.warn(f'{path} is damaged ({e}); the run starts anew', stacklevel=3)
+        return {}, {}
+
+def _resume(path: Path | None, key: str, optimizer: torch.optim.Optimizer,
+            **modules: torch.nn.Module) -> tuple[list[dict], dict]:
+    "Put back the run at `path`: (history, best weights), both empty where there is no such run."
+    head, rows = _read_state(path)
+    if head.get('key') != key: return [], {}
+    for name, module in modules.items():
+        module.load_state_dict(_from_row(rows[name], module.state_dict()))
+    _unpack_moments(rows, optimizer)
+    return json.loads(head['history']), _from_row(rows['best'], modules['averaged'].state_dict())
+
+# %% ../../nbs/6_training/01_fit.ipynb #8d99329c
+def train_epoch(method: Method, train: MultimodalDataset, optimizer: torch.optim.Optimizer,
+                config: TrainConfig, *, seed: int, epoch: int,
+                device: torch.device | str) -> dict[str, float]:
+    "One pass over `train`; the mean of the loss and of its parts {name: float}."
     method.train()
-    totals, views = {}, generator('views', seed, epoch)
+    totals, views, order = {}, generator('views', seed, epoch), generator('order', seed, epoch)
     with seeded('dropout', seed, epoch):
-        for batch in train.batches(config.batch_size, generator('order', seed, epoch), device=device):
-            with autocast(device, config.precision): loss, parts = method.loss(batch, views)
+        for batch in train.batches(config.batch_size, order, device=device):
+            with autocast(device, config.precision):
+                loss, parts = method.loss(batch, views)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             if config.clip: torch.nn.utils.clip_grad_norm_(method.parameters(), config.clip)
             optimizer.step()
-            for k, v in dict(loss=loss.detach(), **parts).items(): totals[k] = totals.get(k, 0) + v*len(batch)
-    means = dict(zip(totals, (torch.stack(list(totals.values())) / len(train)).tolist()))
-    if broken := [k for k, v in means.items() if not np.isfinite(v)]:
-        raise FsrfError('the loss is no longer a number', where=f'epoch {epoch}', found=', '.join(broken),
-                        do='lower lr, or the weight of the named term')
-    return means
-
-# %% ../../nbs/6_training/01_fit.ipynb #8d99329c
-def fit(method, train, valid, config, *, seed, run_dir=None, device='auto', progress=True):
-    """Train `method` on `train`, choose the epoch on `valid` (data sets); returns the history, a dict per epoch.
-    With `run_dir`, a run that was cut off goes on after its last epoch and ends as if it had not been."""
-    if method.spec != train.spec: raise FsrfError('method and data differ', expected=method.spec, found=train.spec)
-    how = dict(config=config, seed=seed, device=pick_device(device), progress=progress)
-    if not config.refit: return _fit(method, train, valid, run_dir=run_dir, **how)[0]
-    history, lengths = _fit(copy.deepcopy(method), train, valid, run_dir=run_dir and Path(run_dir)/'choose', **how)
-    _fit(method, train, valid, final=joined(train, valid), lengths=lengths, run_dir=run_dir, **how)
-    return history
+            for name, value in dict(loss=loss.detach(), **parts).items():
+                totals[name] = totals.get(name, 0) + value*len(batch)
+    means = (torch.stack(list(totals.values()))/len(train)).tolist()
+    losses = dict(zip(totals, means))
+    broken = [name for name, value in losses.items() if not np.isfinite(value)]
+    if broken:
+        raise FsrfError('the loss is no longer a number', where=f'epoch {epoch}',
+                        found=', '.join(broken), do='lower lr, or the weight of the named term')
+    return losses
 
 # %% ../../nbs/6_training/01_fit.ipynb #a0bd53b3
-def _fit(method, train, valid, *, final=None, lengths=None, run_dir, **how):
-    "Teacher, closed form, epochs; the history, and how many epochs were kept of (method, teacher, its teacher, ...)."
-    with seeded('teacher', how['seed']): teacher = method.teacher()
-    kept = ()
-    if teacher is not None:
-        teacher.name = f'{method.name} teacher'
-        _, kept = _fit(teacher, train, valid, final=final, lengths=lengths and lengths[1:], run_dir=run_dir and Path(run_dir)/'teacher', **how)
-        method.adopt(teacher.eval().requires_grad_(False))
-    method.to(how['device']).prepare(train, valid, final)
-    if not method.trainable: return [], (0, *kept)
-    history = _loop(method, final or train, valid, length=lengths and lengths[0], run_dir=run_dir, **how)
-    return history, (_best(history) + 1, *kept)
+def _best_epoch(history: list[dict]) -> int:
+    return max(range(len(history)), key=lambda i: history[i].get('valid', i))
 
-# %% ../../nbs/6_training/01_fit.ipynb #d846ca37
-def _loop(method, train, valid, *, config, length, seed, run_dir, device, progress):
-    "The epochs of `fit`: until `valid` gains no more, or `length` of them, whatever they give."
-    averaged = copy.deepcopy(method)
-    if config.compile:
-        for e in method.children(): e.compile()
-    optimizer = torch.optim.AdamW(method.parameters(), config.lr, weight_decay=config.weight_decay, fused=device.type != 'meta')
-    key = hash_json([method.name, method.config.to_dict(), config.to_dict(), seed, train.sha256, valid.sha256, length,
-                     {k: [str(v.dtype), *v.shape] for k, v in method.state_dict().items()}])
-    state = Path(run_dir)/'state.safetensors' if run_dir else None
-    history, best = _unpack(state, key, optimizer, now=method, averaged=averaged) or ([], {})
-    _follow(averaged, method, optimizer, config.average * math.ceil(len(train)/config.batch_size), anew=not history)
-    sweep = None if length else validation_sweep(valid, config, device)
-    with tqdm(total=length or config.epochs, initial=len(history), desc=method.name, disable=not progress, leave=False) as bar:
-        while len(history) < (length or config.epochs) and (length or not _stopped(history, config)):
-            start, epoch = time.perf_counter(), len(history)
-            means = train_epoch(method, train, optimizer, config, seed=seed, epoch=epoch, device=device)
-            for to, buffer in zip(averaged.buffers(), method.buffers()): to.copy_(buffer)
-            score = dict(valid=validate(averaged, sweep)) if sweep else {}
-            history.append(dict(epoch=epoch, **means, **score, seconds=time.perf_counter()-start))
-            if _best(history) == epoch: best = {k: v.detach().cpu().clone() for k, v in averaged.state_dict().items()}
-            if state: write_atomic(state, to_safetensors(_pack(best, optimizer, now=method, averaged=averaged),
-                                                         dict(key=key, history=json.dumps(history))))
-            bar.update(); bar.set_postfix({k: f'{v:.3f}' for k, v in history[-1].items() if k in ('loss', 'task', 'valid')})
-    method.load_state_dict(best)
-    return history
+def _stopped(history: list[dict], config: TrainConfig) -> bool:
+    "Has validation gained something, and then no more for `patience` epochs?"
+    if len(history) < config.least: return False
+    best = _best_epoch(history)
+    return best > 0 and len(history) - 1 - best >= config.patience
 
 # %% ../../nbs/6_training/01_fit.ipynb #121f9f55
-def _follow(averaged, method, optimizer, steps, anew):
-    "After each step of `optimizer` the weights of `averaged` become the running mean of the method's over so many `steps`, from the first one's on."
+def _follow(averaged: Method, method: Method, optimizer: torch.optim.Optimizer,
+            steps: float, anew: bool) -> None:
+    """From now on each step of `optimizer` moves the weights of `averaged` towards `method`'s:
+    a running mean over about so many `steps`. `anew`: the next step is the first of the run."""
     mean, now = ([p.detach() for p in m.parameters()] for m in (averaged, method))
-    updates = chain([get_ema_multi_avg_fn(0.)]*anew, repeat(get_ema_multi_avg_fn(1 - 1/max(steps, 1))))
+    first_copies = [get_ema_multi_avg_fn(0.)] if anew else []
+    updates = chain(first_copies, repeat(get_ema_multi_avg_fn(1 - 1/max(steps, 1))))
     optimizer.register_step_post_hook(lambda *_: next(updates)(mean, now, None))
 
 # %% ../../nbs/6_training/01_fit.ipynb #07cec45d
-def _best(history): return max(range(len(history)), key=lambda i: history[i].get('valid', i))   # the first of equals; without scores the last
-def _stopped(history, c): return len(history) >= c.least and 0 < _best(history) <= len(history)-1 - c.patience
+def _run_key(method: Method, config: TrainConfig, seed: int, train: MultimodalDataset,
+             valid: MultimodalDataset, length: int | None) -> str:
+    return hash_json([method.name, method.config.to_dict(), config.to_dict(), seed,
+                      train.sha256, valid.sha256, length,
+                      {name: [str(w.dtype), *w.shape] for name, w in method.state_dict().items()}])
+
+# %% ../../nbs/6_training/01_fit.ipynb #a08c93f9
+def _epoch(method: Method, averaged: Method, train: MultimodalDataset,
+           optimizer: torch.optim.Optimizer, config: TrainConfig, sweep: Sweep | None,
+           **which) -> dict:
+    "One epoch and its validation, an entry of the history; `which`: the seed, epoch and device."
+    start = time.perf_counter()
+    losses = train_epoch(method, train, optimizer, config, **which)
+    for mean, buffer in zip(averaged.buffers(), method.buffers()): mean.copy_(buffer)
+    if sweep: losses['valid'] = validate(averaged, sweep)
+    return dict(epoch=which['epoch'], **losses, seconds=time.perf_counter() - start)
+
+# %% ../../nbs/6_training/01_fit.ipynb #1984db32
+def _loop(method: Method, train: MultimodalDataset, valid: MultimodalDataset, *,
+          config: TrainConfig, length: int | None, seed: int, run_dir: Path | None,
+          device: torch.device, progress: bool) -> list[dict]:
+    """Train `method` until `valid` gains no more, or for `length` epochs with no look at any score;
+    it holds the best epoch's weights at the end. Returns the history, a dict per epoch."""
+    averaged = copy.deepcopy(method)
+    if config.compile:
+        for part in method.children(): part.compile()
+    optimizer = torch.optim.AdamW(method.parameters(), config.lr, weight_decay=config.weight_decay,
+                                  fused=device.type != 'meta')
+    key = _run_key(method, config, seed, train, valid, length)
+    state = run_dir/'state.safetensors' if run_dir else None
+    history, best = _resume(state, key, optimizer, now=method, averaged=averaged)
+    _follow(averaged, method, optimizer, anew=not history,
+            steps=config.average*math.ceil(len(train)/config.batch_size))
+    sweep = None if length else validation_sweep(valid, config, device)
+    with tqdm(total=length or config.epochs, initial=len(history), desc=method.name,
+              disable=not progress, leave=False) as bar:
+        while len(history) < bar.total and (length or not _stopped(history, config)):
+            now = _epoch(method, averaged, train, optimizer, config, sweep,
+                         seed=seed, epoch=len(history), device=device)
+            history.append(now)
+            if now is history[_best_epoch(history)]:
+                best = {k: v.detach().cpu().clone() for k, v in averaged.state_dict().items()}
+            if state:
+                rows = _pack(best, optimizer, now=method, averaged=averaged)
+                write_atomic(state, to_safetensors(
+                    rows, {'key': key, 'history': json.dumps(history)}))
+            bar.update()
+            bar.set_postfix({k: f'{now[k]:.3f}' for k in ('loss', 'task', 'valid') if k in now})
+    method.load_state_dict(best)
+    return history
+
+# %% ../../nbs/6_training/01_fit.ipynb #4cbdae9c
+def _fit(method: Method, train: MultimodalDataset, valid: MultimodalDataset, *,
+         final: MultimodalDataset | None = None, lengths: Iterable[int] | None = None,
+         run_dir: Path | None, **how) -> tuple[list[dict], tuple[int, ...]]:
+    """Teacher, closed form, epochs. Returns the history, and how many epochs were kept of the
+    method, its teacher, that one's teacher, ...; a second training, on `final`, is given these
+    as `lengths`."""
+    length, *teacher_lengths = lengths or [None]
+    with seeded('teacher', how['seed']): teacher = method.teacher()
+    teacher_kept = ()
+    if teacher is not None:
+        teacher.name = f'{method.name} teacher'
+        teacher_dir = run_dir and run_dir/'teacher'
+        _, teacher_kept = _fit(teacher, train, valid, final=final, lengths=teacher_lengths,
+                               run_dir=teacher_dir, **how)
+        method.adopt(teacher.eval().requires_grad_(False))
+    method.to(how['device']).prepare(train, valid, final)
+    if not method.trainable: return [], (0, *teacher_kept)
+    history = _loop(method, final or train, valid, length=length, run_dir=run_dir, **how)
+    return history, (_best_epoch(history) + 1, *teacher_kept)
+
+# %% ../../nbs/6_training/01_fit.ipynb #764809b4
+def fit(method: Method, train: MultimodalDataset, valid: MultimodalDataset, config: TrainConfig, *,
+        seed: int, run_dir: Path | str | None = None, device: str = 'auto',
+        progress: bool = True) -> list[dict]:
+    """Train `method` on `train`, choose the epoch on `valid`; it holds that epoch's weights then.
+
+    Returns the history, a dict per epoch: epoch, loss and its parts, valid (the score), seconds.
+    With `run_dir`, a run that was cut off goes on after its last epoch and ends as if it had
+    not been."""
+    if method.spec != train.spec:
+        raise FsrfError('method and data differ', expected=method.spec, found=train.spec)
+    run_dir = Path(run_dir) if run_dir else None
+    how = dict(config=config, seed=seed, device=pick_device(device), progress=progress)
+    if not config.refit: return _fit(method, train, valid, run_dir=run_dir, **how)[0]
+    history, lengths = _fit(copy.deepcopy(method), train, valid,
+                            run_dir=run_dir and run_dir/'choose', **how)
+    _fit(method, train, valid, final=joined(train, valid), lengths=lengths, run_dir=run_dir, **how)
+    return history
