@@ -5,26 +5,19 @@
 # %% auto #0
 __all__ = ['HEADLINE', 'METRIC_NAMES', 'PUBLISHED', 'headline', 'one_dataset', 'subset_columns', 'run_lines', 'seed_lines',
            'Table', 'method_label', 'summarise', 'sort_rows', 'is_percent', 'metric_label', 'reading_notes',
-           'inter_table', 'average_column', 'html_table', 'shaded', 'published_table', 'influence_table',
-           'constant_predictors', 'save_tables', 'frame_markdown', 'cost_markdown']
+           'inter_table', 'average_column', 'published_table', 'influence_table', 'constant_predictors']
 
 # %% ../../nbs/7_report/01_table.ipynb #88e1bc12
-import dataclasses, io, itertools, shutil
-from collections.abc import Callable, Iterable, Sequence
-from html import escape
+import dataclasses, itertools
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 import numpy as np, pandas as pd
 from fastcore.basics import patch
-from rich import box
-from rich.console import Console
-from rich.table import Table as RichTable
-from rich.text import Text
-from ..core import FsrfError, find_root, write_atomic
+from ..core import FsrfError, find_root
 from ..evaluation.rows import RUN
 from ..evaluation.stats import bootstrap_ci
 from ..methods.base import METHODS, floors
-from ..training.cost import BASE, COST_COLUMNS, ratios
 
 # %% ../../nbs/7_report/01_table.ipynb #501ba2fe
 HEADLINE = ('f1_weighted', 'f1_has0')
@@ -127,9 +120,6 @@ class Table:
         "A mean or an interval's end as the table prints it."
         return f'{value*self.scale:.{self.digits}f}'
 
-    def __str__(self): return self.text()
-    def _repr_html_(self): return self.html()
-
 # %% ../../nbs/7_report/01_table.ipynb #209d8c5e
 @patch
 def best(self: Table) -> dict[str, str]:
@@ -227,178 +217,6 @@ def average_column(columns: Sequence[str]) -> str:
     "The average over proper subsets among these columns; with one modality, its own column."
     return next((c for c in columns if c.startswith('avg')), columns[-1])
 
-# %% ../../nbs/7_report/01_table.ipynb #c59bee3b
-@patch
-def to_rich(self: Table, columns: Sequence[str] = ()) -> RichTable:
-    "The table (or some columns of it) as a `rich.table.Table`."
-    best = self.best()
-    def cell(method, column):
-        is_best = best.get(column) == method
-        text = Text(self.number(self.mean.loc[method, column]), style='bold' if is_best else '')
-        interval = self.interval(method, column)
-        if interval: text.append('\n' + interval, style='not bold dim')
-        return text
-    columns = columns or self.columns
-    out = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1),
-                    collapse_padding=True)
-    out.add_column('method', no_wrap=True)
-    for column in columns: out.add_column(Text(column), justify='right', no_wrap=True)
-    for group in self.groups:
-        for method in group:
-            name = Text(method_label(method).replace(' (floor)', '\n(floor)'))
-            out.add_row(name, *(cell(method, column) for column in columns),
-                        end_section=method == group[-1])
-    return out
-
-# %% ../../nbs/7_report/01_table.ipynb #f177779e
-@patch
-def column_blocks(self: Table, width: int) -> list[list[str]]:
-    "The columns in blocks that fit `width` characters."
-    def widest(column):
-        cells = [self.interval(m, column) or self.number(self.mean.loc[m, column])
-                 for m in self.mean.index]
-        return max(map(len, [column, *cells])) + 2
-    names = max(map(len, [*self.mean.index, 'method', '(floor)'])) + 2
-    blocks, used = [[]], names
-    for column in self.columns:
-        needed = widest(column)
-        if blocks[-1] and used + needed > width:
-            blocks.append([])
-            used = names
-        blocks[-1].append(column)
-        used += needed
-    return blocks
-
-@patch
-def text(self: Table, width: int | None = None, color: bool = False) -> str:
-    """The table as plain text, or with terminal colours.
-
-    A line has at most `width` characters (default: the terminal's).
-    """
-    width = width or shutil.get_terminal_size((120, 40)).columns
-    console = Console(file=io.StringIO(), width=width, force_terminal=color, no_color=not color,
-                      force_jupyter=False, highlight=False)
-    console.print(self.caption, style='bold' if color else None)
-    for block in self.column_blocks(width):
-        console.print()
-        console.print(self.to_rich(block))
-    for note in self.notes: console.print(f'note: {note}')
-    lines = console.file.getvalue().rstrip().splitlines()
-    return '\n'.join(line.rstrip() for line in lines)
-
-# %% ../../nbs/7_report/01_table.ipynb #f047f05f
-@patch
-def cells(self: Table, show: Callable[[str, str, bool], str]) -> pd.DataFrame:
-    "The whole table as text: a frame of `show(number, interval, is_best)`."
-    best = self.best()
-    def cell(method, column):
-        value = self.number(self.mean.loc[method, column])
-        return show(value, self.interval(method, column, ', '), best.get(column) == method)
-    lines = [[cell(method, column) for column in self.columns] for method in self.mean.index]
-    return pd.DataFrame(lines, index=self.mean.index, columns=self.columns)
-
-@patch
-def markdown(self: Table) -> str:
-    "The table in GitHub's Markdown, its caption and notes below."
-    def show(value, interval, is_best):
-        value = f'**{value}**' if is_best else value
-        return f'{value} [{interval}]' if interval else value
-    cells = self.cells(show)
-    lines = ['| method | ' + ' | '.join(self.columns) + ' |', '|---|' + '---:|'*len(self.columns)]
-    for method in itertools.chain(*self.groups):
-        lines.append(f'| {method_label(method)} | ' + ' | '.join(cells.loc[method]) + ' |')
-    notes = [f'Note: {note}.' for note in self.notes]
-    return '\n'.join([*lines, '', self.caption + '.', *notes])
-
-# %% ../../nbs/7_report/01_table.ipynb #a364b469
-def _tex(text: str) -> str:
-    "`text` with LaTeX's special characters escaped."
-    for special in '\\&%$#_{}':
-        text = text.replace(special, r'\textbackslash{}' if special == '\\' else '\\' + special)
-    return text.replace('–', '--')
-
-@patch
-def latex(self: Table, label: str = 'tab:inter') -> str:
-    "The table in LaTeX (packages booktabs and graphicx)."
-    def show(value, interval, is_best):
-        value = rf'\textbf{{{value}}}' if is_best else value
-        return rf'{value} {{\scriptsize [{interval}]}}' if interval else value
-    cells = self.cells(show)
-    def group_lines(group):
-        return [rf'{_tex(method)} & ' + ' & '.join(cells.loc[method]) + r' \\' for method in group]
-    caption = _tex('. '.join([self.caption, *self.notes]))
-    trained, *below = [group_lines(group) for group in self.groups]
-    return '\n'.join([
-        r'\begin{table*}[t]', r'\centering', rf'\caption{{{caption}.}}', rf'\label{{{label}}}',
-        r'\resizebox{\textwidth}{!}{%', rf'\begin{{tabular}}{{l{"r"*len(self.columns)}}}',
-        r'\toprule', 'method & ' + ' & '.join(map(_tex, self.columns)) + r' \\', r'\midrule',
-        *trained, *itertools.chain(*([r'\midrule', *group] for group in below)),
-        r'\bottomrule', r'\end{tabular}}', r'\end{table*}'])
-
-# %% ../../nbs/7_report/01_table.ipynb #62beda70
-def html_table(cells: pd.DataFrame, looks: pd.DataFrame, caption: str = '') -> str:
-    """A table in HTML with its looks in the tags.
-
-    `cells`: HTML texts, the index heads the rows. `looks`: CSS of each cell, a frame like `cells`.
-    """
-    base = 'white-space: nowrap; font-size: 85%;'
-    def line(tag, texts, css):
-        tags = [f'<{tag} style="{base} {look}">{text}</{tag}>' for text, look in zip(texts, css)]
-        return ''.join(tags)
-    head = line('th', [cells.index.name or '', *map(str, cells.columns)], ['']*(cells.shape[1] + 1))
-    out = ['<table>', f'<thead><tr>{head}</tr></thead>', '<tbody>']
-    if caption:
-        out.insert(1, f'<caption style="caption-side: bottom;">{escape(caption)}</caption>')
-    for name, texts, css in zip(cells.index, cells.to_numpy(), looks.to_numpy()):
-        out.append(f'<tr>{line("th", [name], ["text-align: left;"])}{line("td", texts, css)}</tr>')
-    return '\n'.join([*out, '</tbody>', '</table>'])
-
-@patch
-def html(self: Table) -> str:
-    "The table in HTML: floors in grey under a rule, the best mean bold, its interval below it."
-    def show(value, interval, is_best):
-        value = f'<b>{value}</b>' if is_best else value
-        return f'{value}<br><small>{interval.replace(", ", "–")}</small>' if interval else value
-    cells = self.cells(show)
-    looks = pd.DataFrame('', index=cells.index, columns=cells.columns)
-    below = [m for m in cells.index if m in floors()]
-    looks.loc[below] = 'color: #666;'
-    looks.loc[below[:1]] += ' border-top: 1px solid #999;'
-    caption = '. '.join([self.caption, *self.notes]) + '.'
-    return html_table(cells.rename(index=method_label), looks.rename(index=method_label), caption)
-
-# %% ../../nbs/7_report/01_table.ipynb #6a82bcbe
-_BLUE, _RED = (0, 114, 178), (213, 94, 0)          # Okabe and Ito's, as in the figures
-
-def _shade(share: float) -> str:
-    "CSS for a share from -1 (red) over 0 (white) to 1 (blue), pale enough for black digits."
-    if not abs(share) > 0: return 'text-align: right;'
-    color = _BLUE if share > 0 else _RED
-    mixed = [round(255 - .55*abs(share)*(255 - part)) for part in color]
-    return 'text-align: right; background-color: #{:02x}{:02x}{:02x}; color: #000;'.format(*mixed)
-
-def shaded(values: pd.DataFrame, cells: pd.DataFrame | None = None, *, caption: str = '',
-           digits: int = 1, differences: bool = False) -> str:
-    """Numbers as a table in HTML, each column shaded from its lowest to its highest number.
-
-    `differences`: shaded by distance from zero instead, on one scale. `cells`: texts to print in
-    place of the numbers; cells of columns that `values` lacks, or where it is NaN, stay white.
-    """
-    if cells is None: cells = values.map(lambda x: '' if np.isnan(x) else f'{x:.{digits}f}')
-    if differences: shares = values/np.nanmax(values.abs().to_numpy())
-    else: shares = (values - values.min())/(values.max() - values.min())
-    looks = shares.reindex(index=cells.index, columns=cells.columns).map(_shade)
-    return html_table(cells.map(lambda x: escape(str(x))), looks, caption)
-
-# %% ../../nbs/7_report/01_table.ipynb #543a3d1b
-@patch
-def to_frame(self: Table) -> pd.DataFrame:
-    "Long form: method, column, mean, lo, hi, seeds, floor."
-    parts = dict(mean=self.mean.stack(), lo=self.lo.stack(), hi=self.hi.stack())
-    frame = pd.concat(parts, axis=1).rename_axis(['method', 'column']).reset_index()
-    seeds = frame.method.map(self.seeds).astype(int)
-    return frame.assign(seeds=seeds, floor=frame.method.isin(floors()))
-
 # %% ../../nbs/7_report/01_table.ipynb #660de896
 PUBLISHED = dict(l='{l}', a='{a}', v='{v}', la='{l,a}', lv='{l,v}', av='{a,v}', avg6='avg6',
                  lav='{l,a,v}')
@@ -452,40 +270,3 @@ def _constant_where(found, full):
     rates = list(dict.fromkeys(found[found.protocol == 'intra'].p))
     conditions = [*subsets, *(f'p={p:g}' for p in rates if p)]
     return dict(complete=full in subsets or 0 in rates, conditions=' '.join(conditions))
-
-# %% ../../nbs/7_report/01_table.ipynb #e7098fab
-def save_tables(tables: dict[str, Table], name: str, *,
-                folder: Path | str | None = None) -> list[Path]:
-    "Write {data set: Table} as `folder`/`name`.md, .tex and .csv; returns the paths."
-    folder = Path(folder or find_root()/'figures')
-    frames = [table.to_frame().assign(dataset=dataset) for dataset, table in tables.items()]
-    frame = pd.concat(frames, ignore_index=True)
-    frame = frame[['dataset', *frame.columns.drop('dataset')]]
-    pages = [f'## {dataset}\n\n{table.markdown()}' for dataset, table in tables.items()]
-    floats = [table.latex(label=f'tab:{name}-{dataset}') for dataset, table in tables.items()]
-    return [write_atomic(folder/f'{name}.md', '\n\n'.join(pages) + '\n'),
-            write_atomic(folder/f'{name}.tex', '\n\n'.join(floats) + '\n'),
-            write_atomic(folder/f'{name}.csv', frame.to_csv(index=False))]
-
-def frame_markdown(frame: pd.DataFrame, rule: str = '---') -> str:
-    """A data frame of texts as a table in GitHub's Markdown, its index first.
-
-    `rule`: the rule below the head; '--:' sets the columns right.
-    """
-    head = [frame.index.name or '', *frame.columns]
-    rules = ['---', *[rule]*len(frame.columns)]
-    body = [[str(name), *map(str, line)] for name, line in zip(frame.index, frame.to_numpy())]
-    return '\n'.join('| ' + ' | '.join(line) + ' |' for line in (head, rules, *body)) + '\n'
-
-# %% ../../nbs/7_report/01_table.ipynb #9fe41379
-def cost_markdown(table: pd.DataFrame, base: str = BASE) -> str:
-    "A `cost_table` as Markdown: each value, and in brackets its ratio to the method `base`."
-    times = ratios(table, base)
-    def cell(method, column):
-        value = table.loc[method, column]
-        if np.isnan(value): return '–'
-        _, number = COST_COLUMNS[column]
-        return f'{number.format(value)} ({times.loc[method, column]:.2f})'
-    titles = {column: COST_COLUMNS[column][0] for column in table}
-    texts = {titles[column]: [cell(method, column) for method in table.index] for column in table}
-    return frame_markdown(pd.DataFrame(texts, index=table.index), '--:')
