@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from .compare import ABOVE, BELOW
 from .figures import ShownFigure, panel_grid
 
-# %% ../../nbs/7_report/04_differences.ipynb #59b13532
+# %% ../../nbs/7_report/04_differences.ipynb #b3f9b59c
 VERDICTS = {ABOVE: '#0072B2', BELOW: '#D55E00'}
 
 def _difference_panel(ax, table, order):
@@ -33,6 +33,7 @@ def _difference_panel(ax, table, order):
     ax.set_ylim(len(order) - .5, -.5)
     ax.tick_params(labelsize=8)
 
+# %% ../../nbs/7_report/04_differences.ipynb #59b13532
 def difference_figure(table: pd.DataFrame, label: str) -> ShownFigure:
     """Differences b - a, a panel per data set: blue above zero, red below.
 
@@ -45,7 +46,7 @@ def difference_figure(table: pd.DataFrame, label: str) -> ShownFigure:
     fig.supxlabel(label, fontsize=9)
     return fig
 
-# %% ../../nbs/7_report/04_differences.ipynb #6c458329
+# %% ../../nbs/7_report/04_differences.ipynb #390ace4c
 def _map_number(ax, row, column, value, *, sure, limit):
     "One cell's number; a cell that is not `sure` is hatched too."
     text = f'{value:+.1f}'.replace('-0.0', '+0.0')
@@ -58,6 +59,7 @@ def _map_number(ax, row, column, value, *, sure, limit):
                            edgecolor='#cccccc', lw=0))
     ax.text(column, row, text, fontsize=6.5, weight='normal', color='#555555', **look)
 
+# %% ../../nbs/7_report/04_differences.ipynb #6c458329
 def gain_map(ax: Axes, difference: pd.DataFrame, sure: pd.DataFrame, limit: float) -> AxesImage:
     """Heat map of `difference` (index: y, columns: x) on a scale of +-`limit`.
 

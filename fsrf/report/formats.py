@@ -84,7 +84,7 @@ def text(self: Table, width: int | None = None, color: bool = False) -> str:
 @patch
 def __str__(self: Table): return self.text()
 
-# %% ../../nbs/7_report/05_formats.ipynb #33c0b204
+# %% ../../nbs/7_report/05_formats.ipynb #27255b7a
 @patch
 def cells(self: Table, show: Callable[[str, str, bool], str]) -> pd.DataFrame:
     "The whole table as text: a frame of `show(number, interval, is_best)`."
@@ -95,6 +95,7 @@ def cells(self: Table, show: Callable[[str, str, bool], str]) -> pd.DataFrame:
     lines = [[cell(method, column) for column in self.columns] for method in self.mean.index]
     return pd.DataFrame(lines, index=self.mean.index, columns=self.columns)
 
+# %% ../../nbs/7_report/05_formats.ipynb #33c0b204
 @patch
 def markdown(self: Table) -> str:
     "The table in GitHub's Markdown, its caption and notes below."
@@ -108,13 +109,14 @@ def markdown(self: Table) -> str:
     notes = [f'Note: {note}.' for note in self.notes]
     return '\n'.join([*lines, '', self.caption + '.', *notes])
 
-# %% ../../nbs/7_report/05_formats.ipynb #7b80ec6f
+# %% ../../nbs/7_report/05_formats.ipynb #e09345ba
 def _tex(text: str) -> str:
     "`text` with LaTeX's special characters escaped."
     for special in '\\&%$#_{}':
         text = text.replace(special, r'\textbackslash{}' if special == '\\' else '\\' + special)
     return text.replace('–', '--')
 
+# %% ../../nbs/7_report/05_formats.ipynb #7b80ec6f
 @patch
 def latex(self: Table, label: str = 'tab:inter') -> str:
     "The table in LaTeX (packages booktabs and graphicx)."
@@ -133,7 +135,7 @@ def latex(self: Table, label: str = 'tab:inter') -> str:
         *trained, *itertools.chain(*([r'\midrule', *group] for group in below)),
         r'\bottomrule', r'\end{tabular}}', r'\end{table*}'])
 
-# %% ../../nbs/7_report/05_formats.ipynb #abcbe4c3
+# %% ../../nbs/7_report/05_formats.ipynb #58ab3335
 def html_table(cells: pd.DataFrame, looks: pd.DataFrame, caption: str = '') -> str:
     """A table in HTML with its looks in the tags.
 
@@ -148,6 +150,7 @@ def html_table(cells: pd.DataFrame, looks: pd.DataFrame, caption: str = '') -> s
         out.append(f'<tr><th style="text-align: left;">{escape(str(name))}</th>{line}</tr>')
     return '\n'.join([*out, '</tbody>', '</table>'])
 
+# %% ../../nbs/7_report/05_formats.ipynb #abcbe4c3
 @patch
 def html(self: Table) -> str:
     "The table in HTML: floors in grey under a rule, the best mean bold, its interval below it."
@@ -165,7 +168,7 @@ def html(self: Table) -> str:
 @patch
 def _repr_html_(self: Table): return self.html()
 
-# %% ../../nbs/7_report/05_formats.ipynb #0221deae
+# %% ../../nbs/7_report/05_formats.ipynb #c9892bd8
 _BLUE, _RED = (0, 114, 178), (213, 94, 0)          # Okabe and Ito's, as in the figures
 
 def _shade(share: float) -> str:
@@ -175,6 +178,7 @@ def _shade(share: float) -> str:
     mixed = [round(255 - .55*abs(share)*(255 - part)) for part in color]
     return 'text-align: right; background-color: #{:02x}{:02x}{:02x}; color: #000;'.format(*mixed)
 
+# %% ../../nbs/7_report/05_formats.ipynb #0221deae
 def shaded(values: pd.DataFrame, cells: pd.DataFrame | None = None, *, caption: str = '',
            digits: int = 1, differences: bool = False) -> str:
     """Numbers as a table in HTML, each column shaded from its lowest to its highest number.
@@ -183,7 +187,7 @@ def shaded(values: pd.DataFrame, cells: pd.DataFrame | None = None, *, caption: 
     place of the numbers; cells of columns that `values` lacks, or where it is NaN, stay white.
     """
     if cells is None: cells = values.map(lambda x: '' if np.isnan(x) else f'{x:.{digits}f}')
-    if differences: shares = values/np.nanmax(values.abs().to_numpy())
+    if differences: shares = values/values.abs().max().max()
     else: shares = (values - values.min())/(values.max() - values.min())
     looks = shares.reindex(index=cells.index, columns=cells.columns).map(_shade)
     return html_table(cells.map(lambda x: escape(str(x))), looks, caption)
@@ -197,7 +201,7 @@ def to_frame(self: Table) -> pd.DataFrame:
     seeds = frame.method.map(self.seeds).astype(int)
     return frame.assign(seeds=seeds, floor=frame.method.isin(floors()))
 
-# %% ../../nbs/7_report/05_formats.ipynb #9021323b
+# %% ../../nbs/7_report/05_formats.ipynb #4bfcda86
 def save_tables(tables: dict[str, Table], name: str, *,
                 folder: Path | str | None = None) -> list[Path]:
     "Write {data set: Table} as `folder`/`name`.md, .tex and .csv; returns the paths."
@@ -211,6 +215,7 @@ def save_tables(tables: dict[str, Table], name: str, *,
             write_atomic(folder/f'{name}.tex', '\n\n'.join(floats) + '\n'),
             write_atomic(folder/f'{name}.csv', frame.to_csv(index=False))]
 
+# %% ../../nbs/7_report/05_formats.ipynb #9021323b
 def frame_markdown(frame: pd.DataFrame, rule: str = '---') -> str:
     """A data frame of texts as a table in GitHub's Markdown, its index first.
 
