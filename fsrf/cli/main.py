@@ -86,7 +86,7 @@ def print_report(rows):
     from fsrf import report
     for _, r in rows.groupby('dataset', sort=False):
         print(report.inter_table(r).text(color=sys.stdout.isatty()), end='\n\n')
-        if 'fsrf' in set(r.method): print(report.compare(r), end='\n\n')
+        if 'fsrf' in set(r.method): print(report.compare_text(r), end='\n\n')
     constant = report.constant_predictors(rows)
     constant = constant[constant.complete & ~constant.method.isin(report.floors())]
     for c in constant.itertuples():

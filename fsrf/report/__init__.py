@@ -11,3 +11,5 @@ from ..methods.base import floors
 from .table import *
 from .compare import *
 from .figures import *
+from .differences import *
+from .formats import *
