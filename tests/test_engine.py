@@ -24,7 +24,8 @@ from dask.distributed import Client
 from fsrf.runs import cluster
 from fsrf import runs
 from fsrf.core import FsrfError, read_json
-from fsrf.runs.kernels import Limits
+from fsrf.runs.limits import Limits
+from fsrf.evaluation.rows import read_rows
 from fsrf.runs.remote import MARKER, RemoteRuns
 from processes import PLUGIN, alive, kernels, plugin, same_rows, wait_for  # noqa: F401
 
@@ -301,7 +302,7 @@ def test_runs_go_to_an_object_store(bucket, reference, tmp_path):
     assert not runs.status(out)["done"] and grid(out)[0].status == "done"
     rows = runs.collect(out, to=f"{out}/rows.parquet")
     (tmp_path / "rows.parquet").write_bytes(store.fs.cat_file(store.path("rows.parquet")))
-    pd.testing.assert_frame_equal(runs.read_rows(tmp_path / "rows.parquet"), rows)
+    pd.testing.assert_frame_equal(read_rows(tmp_path / "rows.parquet"), rows)
 
 
 def test_a_failure_reaches_the_object_store(bucket):
@@ -348,17 +349,17 @@ def test_bad_cluster_files_are_told(tmp_path, text, told):
 
 def test_collecting_checks_schema_and_duplicates(reference, tmp_path):
     rows = runs.collect(reference["plain_mrm"].parent, to=tmp_path / "rows.parquet")
-    pd.testing.assert_frame_equal(runs.read_rows(tmp_path / "rows.parquet"), rows)
+    pd.testing.assert_frame_equal(read_rows(tmp_path / "rows.parquet"), rows)
     with pytest.raises(FsrfError, match="parquet or .csv"):
         runs.save_rows(rows, tmp_path / "rows.xlsx")
     pd.concat([rows, rows]).to_parquet(tmp_path / "twice.parquet", index=False)
     with pytest.raises(FsrfError, match="duplicate"):
-        runs.read_rows(tmp_path / "twice.parquet")
+        read_rows(tmp_path / "twice.parquet")
     rows.drop(columns="value").to_parquet(tmp_path / "less.parquet", index=False)
     with pytest.raises(FsrfError, match="missing: \\['value'\\]"):
-        runs.read_rows(tmp_path / "less.parquet")
+        read_rows(tmp_path / "less.parquet")
 
 
 def test_importing_run_needs_no_dask():
-    code = "import sys, fsrf.run; assert not {'dask', 'distributed', 'papermill', 's3fs'} & set(sys.modules)"
+    code = "import sys, fsrf.runs; assert not {'dask', 'distributed', 'papermill', 's3fs'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0

@@ -60,7 +60,7 @@ def seeds_of(name, seeds): return list(range(seeds or (3 if name in PRESETS else
 
 def main_rows(name, seeds, out, tuned, submit, methods=None):
     "A file of all methods (or of some) on a data set; returns what failed."
-    repeats = runs.dataset(name).n_repeats
+    repeats = runs.cached_dataset(name).n_repeats
     made = [o for some, s in (([*(m for m in tuned[name] if m != '*' and m in (methods or tuned[name])), *SEEDED], seeds), (ONCE, seeds[:repeats]))
             for o in runs.reproduce([name], list(some), s, out, tuned=tuned, settings=EVALUATION, submit=submit)]
     rows = runs.collect(out, [o.id for o in made if o.status != 'failed'])
@@ -85,7 +85,7 @@ def map_rows(seeds, shared, levels, out, submit):
     parts = []
     for level, s, seed in itertools.product(levels, shared, seeds):
         name = PLANTED.format(s, *level, seed)
-        settings = {name: {m: fixed_settings(m, runs.dataset(name)) for m in MAP_METHODS}}
+        settings = {name: {m: fixed_settings(m, runs.cached_dataset(name)) for m in MAP_METHODS}}
         parts.append((None, *runs.plan([name], list(MAP_METHODS), [seed], tuned=settings, settings=EVALUATION)))
     rows, failed = rows_of(parts, out, submit)
     write_rows(rows, 'map', f'{PLANTED.partition("?")[0]}.csv.gz')

@@ -44,6 +44,7 @@ def devices() -> list[str]:
     if named: return named.split(',')
     return [str(i) for i in range(torch.cuda.device_count())]
 
+# %% ../../nbs/8_runs/03_cluster.ipynb #48588d99
 def worker_environments(workers: int | None = None, *, gpus: Sequence[str] = (),
                         threads: int = 1, most: int | None = None) -> list[dict[str, str]]:
     """Variables for each of `workers` workers; the GPUs are dealt out in turn.
@@ -74,6 +75,7 @@ def _settings() -> dict[str, Any]:
         settings[f'distributed.nanny.pre-spawn-environ.{name}'] = value
     return settings
 
+# %% ../../nbs/8_runs/03_cluster.ipynb #249a4263
 def local_cluster(environments: Sequence[dict[str, str]]) -> SpecCluster:
     "A cluster of one worker process per environment, on this machine alone (127.0.0.1)."
     dask.config.set(_settings())
@@ -103,6 +105,7 @@ def read_cluster(path: Path | str) -> dict[str, Any]:
     _check_cluster(path, **found)
     return found
 
+# %% ../../nbs/8_runs/03_cluster.ipynb #ffe71ddd
 def _check_cluster(path: Path | str, kind: Any, jobs: Any, options: Any) -> None:
     def check(right: bool, field: str, found: Any, expected: str) -> None:
         if not right:
@@ -122,6 +125,7 @@ def _jobqueue() -> ModuleType:
     finally: signal.signal = own
     return dask_jobqueue
 
+# %% ../../nbs/8_runs/03_cluster.ipynb #58588875
 def _exports(threads: int) -> list[str]:
     "The lines of a job's script that set its variables."
     variables = dict.fromkeys(THREADS, threads) | MALLOC
@@ -129,7 +133,7 @@ def _exports(threads: int) -> list[str]:
         if name in os.environ: variables[name] = os.environ[name]
     return [f'export {name}={value}' for name, value in variables.items()]
 
-# %% ../../nbs/8_runs/03_cluster.ipynb #58588875
+# %% ../../nbs/8_runs/03_cluster.ipynb #58994431
 def batch_cluster(told: dict[str, Any]) -> SpecCluster:
     "dask-jobqueue's cluster for a file's content (see `read_cluster`); no job is submitted yet."
     options = dict(cores=1, processes=1) | told['options']
@@ -144,6 +148,7 @@ def batch_cluster(told: dict[str, Any]) -> SpecCluster:
         raise FsrfError('dask-jobqueue refuses these options', found=error,
                         where=f'options of {told["kind"]}') from error
 
+# %% ../../nbs/8_runs/03_cluster.ipynb #5bb83ee7
 def job_script(path: Path | str) -> str:
     "The script that each job of a cluster file would run."
     with batch_cluster(read_cluster(path)) as cluster: return cluster.job_script()
@@ -157,7 +162,8 @@ class Executor:
     a GPU where there are any. `env`: more variables for the workers of this machine.
     """
     def __init__(self, cluster: Path | str | None = None, *, workers: int | None = None,
-                 most: int | None = None, device: str = 'cpu', env: dict[str, str] | None = None):
+                 most: int | None = None, device: str = 'cpu',
+                 env: dict[str, str] | None = None) -> None:
         self.cluster = None
         self.client = None
         # a lost scheduler is told once, by the run that waited
@@ -198,6 +204,7 @@ def _start_workers(self: Executor, cluster: Path | str | None, workers: int | No
 def _nannies(self: Executor) -> list:
     return list(getattr(self.cluster, 'workers', {}).values())
 
+# %% ../../nbs/8_runs/03_cluster.ipynb #d334ff96
 @patch
 def pids(self: Executor) -> list[int]:
     "Process ids of the workers on this machine that are ours."

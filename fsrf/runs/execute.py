@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 from ..core import FsrfError, read_json
 from ..evaluation.rows import read_rows
-from .kernels import Limits, Stopped, run_bounded
+from .limits import Limits, Stopped, run_bounded
 from .progress import PROGRESS_FILE, Heartbeat
 from .remote import RemoteRuns, is_url, scratch_folder
 from .spec import RunSpec, checkpoint_name, template_path
@@ -23,6 +23,7 @@ def _has_ended(folder: Path) -> bool:
     meta = read_json(folder/'run.ipynb')['metadata'].get('papermill', {})
     return bool(meta.get('end_time')) and not meta.get('exception')
 
+# %% ../../nbs/8_runs/06_execute.ipynb #6949a073
 def _rows_belong(folder: Path, spec: RunSpec) -> bool:
     "Are the rows of this method, data set, seed and repetition, and of all its folds?"
     rows = read_rows(folder)
@@ -30,12 +31,13 @@ def _rows_belong(folder: Path, spec: RunSpec) -> bool:
                for name in ('method', 'dataset', 'seed', 'repeat'))
     return same and set(rows.fold) == set(spec.folds or (0,))
 
+# %% ../../nbs/8_runs/06_execute.ipynb #f5ff6330
 def _checkpoints(folder: Path, spec: RunSpec | None) -> list[Path]:
     "The files that must be there; without a spec those that are, but at least one."
     if spec: return [folder/checkpoint_name(fold) for fold in spec.folds or (None,)]
     return list(folder.glob('model*.safetensors')) or [folder/checkpoint_name()]
 
-# %% ../../nbs/8_runs/06_execute.ipynb #6949a073
+# %% ../../nbs/8_runs/06_execute.ipynb #b23bec20
 def faults(folder: Path | str, spec: RunSpec | None = None) -> list[str]:
     "What keeps a run's folder from being done: a list of sentences, empty when it is done."
     folder = Path(folder)
@@ -52,6 +54,7 @@ def faults(folder: Path | str, spec: RunSpec | None = None) -> list[str]:
         if not model.is_file() or not model.stat().st_size: found.append(f'{model.name} is missing')
     return found
 
+# %% ../../nbs/8_runs/06_execute.ipynb #5178f237
 def is_done(folder: Path | str, spec: RunSpec | None = None) -> bool:
     "Is this a finished run (of `spec`)?"
     return not faults(folder, spec)
@@ -123,6 +126,7 @@ def _partial(out: Path, id: str) -> Path: return out/f'.partial-{id}'
 
 def _failed(out: Path, id: str) -> Path: return out/f'{id}.failed'
 
+# %% ../../nbs/8_runs/06_execute.ipynb #b81c8846
 def _make(spec: RunSpec, out: Path, id: str, template: Path | str | None, **bounds: Any) -> None:
     "Execute the notebook and put its folder in place; raises whatever goes wrong."
     partial = _partial(out, id)
@@ -158,6 +162,7 @@ def _newer(whole: Path, when: float) -> bool:
     "Was the run finished after `when`?"
     return not when or (whole/'rows.json').stat().st_mtime >= when
 
+# %% ../../nbs/8_runs/06_execute.ipynb #e79cf2db
 def execute(spec: RunSpec, out: Path | str, id: str, template: Path | str | None = None,
             limits: Limits | None = None, force: float = 0.,
             also: Callable[[dict], None] | None = None) -> Outcome:
@@ -198,6 +203,7 @@ def _teller(store: RemoteRuns, id: str, every: float = 5.) -> Callable[[dict], N
         store.write(json.dumps(record), f'.partial-{id}', PROGRESS_FILE)
     return tell
 
+# %% ../../nbs/8_runs/06_execute.ipynb #2b7da197
 def _move(store: RemoteRuns, here: Path, outcome: Outcome) -> str:
     "Copy a run or its failure to the store, and remove what it replaces; returns its address."
     failed = f'{outcome.id}.failed'
@@ -231,6 +237,7 @@ def _execute_remote(spec: RunSpec, url: str, id: str, template: Path | str | Non
 class RunFailed(Exception):
     "A failed outcome as an exception, so that the cluster tries the run again."
 
+# %% ../../nbs/8_runs/06_execute.ipynb #dd635686
 def execute_or_raise(*args: Any) -> Outcome:
     "`execute`, raising `RunFailed`."
     outcome = execute(*args)

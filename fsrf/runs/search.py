@@ -45,6 +45,7 @@ def fixed_settings(method: str, ds: MultimodalDataset) -> dict[str, dict]:
     config = dict(layers=min(1, method_config(method).layers))
     return dict(train=train, config=config)
 
+# %% ../../nbs/8_runs/09_search.ipynb #246b28ea
 def trial_settings(fixed: dict[str, dict], params: dict[str, Any]) -> dict[str, dict]:
     "`fixed`, with the parameters of a trial (out of a `search_space`) put in."
     if 'lr' not in params: return fixed
@@ -61,6 +62,7 @@ def _default_params(method: str) -> dict[str, Any]:
     own['regularisation'] = alike[0] if alike else ''
     return {name: own.get(name) for name in search_space(method)}
 
+# %% ../../nbs/8_runs/09_search.ipynb #282bf60b
 def draw_params(method: str, dataset: str, trial: int) -> dict[str, Any]:
     """The parameters of trial number `trial` (0: none, the defaults).
     No earlier trial had them, as long as the space has others."""
@@ -110,11 +112,13 @@ def _study(journal: Path | str, method: str, dataset: str):
         sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=0),
         storage=optuna.storages.JournalStorage(JournalFileBackend(str(journal))))
 
+# %% ../../nbs/8_runs/09_search.ipynb #48936e0c
 def _finished(study) -> dict:
     "{number: trial} of the trials that have a value."
     trials = study.get_trials(deepcopy=False)
     return {t.user_attrs['trial']: t for t in trials if t.state.is_finished() and t.values}
 
+# %% ../../nbs/8_runs/09_search.ipynb #d537bc83
 def _ask(study, method: str, dataset: str, trial: int, drawn: int) -> tuple:
     "An open Optuna trial for number `trial`, and its parameters."
     import optuna
@@ -140,6 +144,7 @@ def _at_once(function: Callable, *arguments: Any) -> cf.Future:
     except Exception as error: future.set_exception(error)
     return future
 
+# %% ../../nbs/8_runs/09_search.ipynb #2702f68b
 def _run_trials(open_trials: list[tuple], submit: Callable, progress: Callable | None) -> None:
     "Submit [(study, asked, arguments of run_trial)], and tell each study its value as it comes."
     futures = {}
@@ -152,7 +157,7 @@ def _run_trials(open_trials: list[tuple], submit: Callable, progress: Callable |
         study.tell(asked, float(np.mean([row['valid'] for row in rows])))
         if progress: progress(rows)
 
-# %% ../../nbs/8_runs/09_search.ipynb #2702f68b
+# %% ../../nbs/8_runs/09_search.ipynb #0000d482
 def search(grid: dict[str, Sequence[str]], journal: Path | str, *, trials: int = 6,
            drawn: int | None = None, folds: Sequence[int] = (0, 1, 2), train: dict | None = None,
            submit: Callable = _at_once, plugin: str = '',
@@ -182,6 +187,7 @@ def search(grid: dict[str, Sequence[str]], journal: Path | str, *, trials: int =
         _run_trials(todo, submit, progress)
     return trials_table(journal, grid)
 
+# %% ../../nbs/8_runs/09_search.ipynb #d6f75852
 def trials_table(journal: Path | str, grid: dict[str, Sequence[str]]) -> pd.DataFrame:
     "Every finished trial: a row per data set, method, trial and fold."
     rows = []
@@ -210,6 +216,7 @@ def _check_budgets(table: pd.DataFrame) -> None:
                         where=', '.join(uneven.index[uneven]), found=budgets.to_dict(),
                         do='run the search to its end first')
 
+# %% ../../nbs/8_runs/09_search.ipynb #fa9a7d2f
 def choose(table: pd.DataFrame, defaults: dict[str, Sequence[str]] | None = None) -> dict:
     """{data set: {method: {'train': .., 'config': ..}}}, as `fsrf reproduce --tuned` takes it.
 
