@@ -98,7 +98,7 @@ def bad_plugin(tmp_path):
     ],
 )
 def test_bad_input_is_told_before_any_training(argv, told, tmp_path, monkeypatch):
-    monkeypatch.setattr("fsrf.cluster.Executor", None)  # whoever starts a worker fails
+    monkeypatch.setattr("fsrf.runs.cluster.Executor", None)  # whoever starts a worker fails
     where = [] if "--out" in argv else ["--out", tmp_path / "runs"]
     which = [] if "--methods" in argv else ["--methods", "fsrf,plain_mrm"]
     code, printed, error = call("reproduce", *where, *which, *argv)
@@ -109,7 +109,7 @@ def test_bad_input_is_told_before_any_training(argv, told, tmp_path, monkeypatch
 
 
 def test_bad_data_is_told_before_any_training(tmp_path, monkeypatch):
-    monkeypatch.setattr("fsrf.cluster.Executor", None)
+    monkeypatch.setattr("fsrf.runs.cluster.Executor", None)
     code, _, error = call(
         "reproduce",
         "--methods",

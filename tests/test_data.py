@@ -372,7 +372,7 @@ def test_a_planted_set_by_its_name_in_a_grid_and_the_command_line():
     assert one.dataset == name and ids[0].startswith(
         "majority-synthetic-quick-label_shared-0.9-sizes-60-20-20--s0-"
     )
-    assert cli.names(f"{name},synthetic-quick") == [one.dataset, other.dataset]
+    assert cli.parse_names(f"{name},synthetic-quick") == [one.dataset, other.dataset]
     with pytest.raises(FsrfError, match="label_sharde"):
         runs.plan(["synthetic-quick?label_sharde=0.9"], ["majority"], [0])
 

@@ -27,7 +27,7 @@ from fsrf import runs
 from fsrf.core import FsrfError, read_json
 from fsrf.evaluation import read_rows
 from fsrf.runs import cluster
-from fsrf.runs.kernels import Limits
+from fsrf.runs.limits import Limits
 from fsrf.runs.remote import MARKER, RemoteRuns
 
 ROOT = Path(__file__).resolve().parent.parent

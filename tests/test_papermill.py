@@ -147,14 +147,14 @@ def test_done_runs_are_skipped_and_failed_ones_tried_again(grid, pool):
 
 
 def test_what_a_run_is_named_after(grid):
-    spec, sha = good(grid).spec, runs.dataset("tiny").sha256
+    spec, sha = good(grid).spec, runs.cached_dataset("tiny").sha256
     name = runs.run_id(spec, data_sha256=sha)
     assert name == good(grid).id
     assert name != runs.run_id(spec, data_sha256="0" * 64)
 
 
 def test_a_changed_template_or_plugin_is_another_run(grid, tmp_path):
-    spec, sha = good(grid).spec, runs.dataset("tiny").sha256
+    spec, sha = good(grid).spec, runs.cached_dataset("tiny").sha256
     name = runs.run_id(spec, data_sha256=sha)
     template = json.loads(runs.template_path().read_text(encoding="utf-8"))
     template["cells"][0]["metadata"]["note"] = "metadata alone changes nothing"
@@ -281,7 +281,7 @@ def test_a_worker_that_always_dies_is_a_failed_run(pool, tmp_path):
     future = pool.submit(os._exit, 1)
     with pytest.raises(KilledWorker):
         future.result(240)
-    outcome = runs._finish(future, spec_of("plain_mrm"), "one", tmp_path)
+    outcome = runs.outcome_of(future, spec_of("plain_mrm"), "one", tmp_path)
     assert outcome.status == "failed" and "worker process died" in outcome.error
     assert pool.submit(os.getpid).result(240) > 0
 
@@ -303,7 +303,7 @@ def test_retries_and_fail_fast(pool, tmp_path):
 
 
 def test_workers_end_with_a_driver_that_is_killed(tmp_path):
-    script = "import os, time; from fsrf.cluster import Executor; p = Executor(workers=1)\n"
+    script = "import os, time; from fsrf.runs.cluster import Executor; p = Executor(workers=1)\n"
     script += "print(p.submit(os.getpid).result(), flush=True); p.submit(time.sleep, 60).result()"
     driver = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     try:

@@ -8,7 +8,7 @@ __all__ = []
 # %% ../../nbs/8_runs/00_runs.ipynb #7e4e4a54
 from .spec import *
 from .kernels import *
-from .cluster import *
+from .limits import *
 from .progress import *
 from .remote import *
 from .execute import *
