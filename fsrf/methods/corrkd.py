@@ -19,7 +19,8 @@ from ..data.dataset import Batch, DataSpec
 from .backbone import BackboneConfig, BackboneMethod, Taught, stack
 from .base import register, task_loss
 from ..nn.distillation import logit_kl
-from ..nn.layers import PairScore, js_information, masked_mean
+from ..nn.information import PairScore, js_information
+from ..nn.layers import masked_mean
 
 # %% ../../nbs/4_methods/corrkd.ipynb #536e75bf
 def contrastive(student: Tensor, teacher: Tensor, margin: float) -> Tensor:

@@ -11,3 +11,4 @@ from .crossmodal import *
 from .factorization import *
 from .distillation import *
 from .information import *
+from .graph import *
