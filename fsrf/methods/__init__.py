@@ -9,5 +9,6 @@ __all__ = []
 from .base import *
 from .backbone import *
 from .checkpoint import *
+from .linear import *
 
 load_methods()

@@ -117,6 +117,7 @@ def split(self: FSRF, z: torch.Tensor, noise: bool = True) -> tuple[torch.Tensor
     if noise and not self.config.noise: n = torch.zeros_like(c)
     return c, s, n
 
+# %% ../../nbs/4_methods/fsrf.ipynb #1fda9e51
 @patch
 def fuse(self: FSRF, c: torch.Tensor, s: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
     "c, s (B, M, f) -> H (B, d), (12)."
@@ -152,11 +153,11 @@ def dhf(self: FSRF, batch: Batch, z: torch.Tensor, c: torch.Tensor, s: torch.Ten
     if w.rec: terms['rec'] = w.rec, self._recovery(batch, z, c, s, n, n_views)
     return terms
 
+# %% ../../nbs/4_methods/fsrf.ipynb #8afc2af2
 @patch
 def _label_loss(self: FSRF, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return sample_loss(self.spec, shape_logits(self.spec, logits), y)
 
-# %% ../../nbs/4_methods/fsrf.ipynb #8afc2af2
 @patch
 def _recovery(self: FSRF, batch: Batch, z: torch.Tensor, c: torch.Tensor, s: torch.Tensor,
               n: torch.Tensor, n_views: int) -> torch.Tensor:
@@ -170,6 +171,7 @@ def _recovery(self: FSRF, batch: Batch, z: torch.Tensor, c: torch.Tensor, s: tor
     has = batch.present[:k].repeat(len(incomplete), 1)
     return recovery(rebuilt, target.repeat(len(incomplete), 1, 1), has)
 
+# %% ../../nbs/4_methods/fsrf.ipynb #0255af0e
 @patch
 def rec_target(self: FSRF, batch: Batch, z: torch.Tensor) -> tuple[torch.Tensor, int]:
     "Complete encodings (k, M, d) of the first k samples, and k."
@@ -203,6 +205,7 @@ def das(self: FSRF, h: torch.Tensor, logits: torch.Tensor, seen: torch.Tensor,
 def loss(self: FSRF, batch: Batch, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
     return self.total(self.terms(batch, generator))
 
+# %% ../../nbs/4_methods/fsrf.ipynb #8c4984bc
 @patch
 def terms(self: FSRF, batch: Batch, generator: torch.Generator) -> dict:
     "Every term of the loss on this batch: {name: (weight, value)}."
@@ -224,6 +227,7 @@ def terms(self: FSRF, batch: Batch, generator: torch.Generator) -> dict:
         terms |= {name: (w.das*own, value) for name, (own, value) in das.items()}
     return terms
 
+# %% ../../nbs/4_methods/fsrf.ipynb #df266478
 @patch
 def _dhf_weight(self: FSRF) -> float | torch.Tensor:
     "lambda_DHF of this step; it grows over the first `warmup` steps of training."
