@@ -15,3 +15,5 @@ from .development_sets import *
 from .entries import *
 from .cache import *
 from .files import *
+
+__all__ = [name for name in dir() if not name.startswith('_')]

@@ -12,3 +12,5 @@ from .sweep import *
 from .rows import *
 from .evaluate import *
 from .probes import *
+
+__all__ = [name for name in dir() if not name.startswith('_')]

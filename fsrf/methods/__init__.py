@@ -12,3 +12,5 @@ from .checkpoint import *
 from .linear import *
 
 load_methods()
+
+__all__ = [name for name in dir() if not name.startswith('_')]

@@ -18,9 +18,8 @@ from ..data.dataset import Batch, DataSpec
 from .backbone import BackboneConfig, BackboneMethod, Taught, stack
 from .base import register, task_loss
 from ..nn.distillation import logit_kl
-from fsrf.nn.layers import (
-    Head, PairScore, PerModality, js_information, masked_mean, reverse_gradient
-)
+from ..nn.information import PairScore, js_information
+from ..nn.layers import Head, PerModality, masked_mean, reverse_gradient
 
 # %% ../../nbs/4_methods/hrlf.ipynb #80923382
 class Factorize(nn.Module):

@@ -9,3 +9,5 @@ __all__ = []
 from .fields import *
 from .conditions import *
 from .training_views import *
+
+__all__ = [name for name in dir() if not name.startswith('_')]

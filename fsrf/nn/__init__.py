@@ -12,3 +12,5 @@ from .factorization import *
 from .distillation import *
 from .information import *
 from .graph import *
+
+__all__ = [name for name in dir() if not name.startswith('_')]

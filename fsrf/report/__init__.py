@@ -13,3 +13,5 @@ from .compare import *
 from .figures import *
 from .differences import *
 from .formats import *
+
+__all__ = [name for name in dir() if not name.startswith('_')]

@@ -15,3 +15,5 @@ from .execute import *
 from .grid import *
 from .status import *
 from .search import *
+
+__all__ = [name for name in dir() if not name.startswith('_')]

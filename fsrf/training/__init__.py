@@ -8,3 +8,5 @@ __all__ = []
 # %% ../../nbs/6_training/00_training.ipynb #04592b08
 from .fit import *
 from .cost import *
+
+__all__ = [name for name in dir() if not name.startswith('_')]

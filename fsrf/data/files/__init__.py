@@ -15,3 +15,5 @@ from .own_files import *
 from .read import *
 from .write import *
 from .check import *
+
+__all__ = [name for name in dir() if not name.startswith('_')]
