@@ -8,28 +8,39 @@ __all__ = ['save_method', 'load_method']
 # %% ../../nbs/4_methods/03_checkpoint.ipynb #5fec110e
 import json
 from pathlib import Path
-from safetensors.torch import save as to_safetensors, safe_open
+
+import torch
+from safetensors.torch import safe_open
+from safetensors.torch import save as to_safetensors
+
 from ..core import FsrfError, canonical_json, write_atomic
 from ..data.dataset import DataSpec
-from .base import build
+from .base import Method, build
 
 # %% ../../nbs/4_methods/03_checkpoint.ipynb #706f9d67
-def save_method(method, path, meta=None):
-    "Write weights, and name, config, spec and `meta` as metadata, to `path` (safetensors), whole or not at all."
-    head = dict(name=method.name, config=method.config.to_dict(), spec=method.spec.to_dict(), **(meta or {}))
+def save_method(method: Method, path: str | Path, meta: dict | None = None) -> Path:
+    "Write weights, and name, config, spec and `meta` as metadata, to `path`, whole or not at all."
+    head = dict(name=method.name, config=method.config.to_dict(), spec=method.spec.to_dict())
+    head.update(meta or {})
     weights = {k: v.detach().cpu().contiguous() for k, v in method.state_dict().items()}
-    return write_atomic(path, to_safetensors(weights, dict(fsrf=canonical_json(head))))     # one key: several would be written in any order
+    return write_atomic(path, to_safetensors(weights, dict(fsrf=canonical_json(head))))
 
-def load_method(path, device='cpu'):
-    "The method in a checkpoint, in evaluation mode; a damaged or foreign file is an error that names it."
+# %% ../../nbs/4_methods/03_checkpoint.ipynb #3b14ee02
+def load_method(path: str | Path, device: str | torch.device = 'cpu') -> Method:
+    "The method in a checkpoint, in evaluation mode; a damaged or foreign file is an error."
     try:
-        with safe_open(str(path), 'pt', device=str(device)) as f:
-            head = json.loads(f.metadata()['fsrf'])
-            weights = {k: f.get_tensor(k) for k in f.keys()}
+        head, weights = _read_checkpoint(path, device)
         method = build(head['name'], head['config'], DataSpec.from_dict(head['spec'])).to(device)
         method.load_state_dict(weights)
-    except FsrfError: raise
+    except FsrfError:
+        raise
     except Exception as e:
-        raise FsrfError('cannot read a checkpoint', where=path, expected='a file written by save_method', found=e) from e
+        raise FsrfError('cannot read a checkpoint', where=path,
+                        expected='a file written by save_method', found=e) from e
     method.meta = {k: v for k, v in head.items() if k not in ('name', 'config', 'spec')}
     return method.eval()
+
+def _read_checkpoint(path: str | Path, device: str | torch.device) -> tuple[dict, dict]:
+    with safe_open(str(path), 'pt', device=str(device)) as f:
+        head = json.loads(f.metadata()['fsrf'])
+        return head, {name: f.get_tensor(name) for name in f.keys()}

@@ -7,127 +7,176 @@ __all__ = ['PROTOCOLS', 'subsets', 'subset_label', 'Condition', 'inter_condition
            'realised_rate', 'zero_missing', 'apply_mask', 'keep_rows']
 
 # %% ../../nbs/2_missing/02_conditions.ipynb #0b4a8b56
-import dataclasses, itertools
+import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-import numpy as np, torch
+
+import numpy as np
+import torch
+from fastcore.basics import patch
+
 from ..core import FsrfError, canonical_json
-from ..data.dataset import Batch
+from ..data.dataset import Batch, MultimodalDataset
 from .fields import field_keys, uniform_fields
 
 # %% ../../nbs/2_missing/02_conditions.ipynb #799b6c83
-def subsets(names):
+def subsets(names: Sequence[str]) -> list[tuple[str, ...]]:
     "All non-empty subsets of the modality names: small ones first, then in the order of the names."
     return [s for k in range(1, len(names) + 1) for s in itertools.combinations(names, k)]
 
-def subset_label(subset, names):
+def subset_label(subset: Iterable[str], names: Sequence[str]) -> str:
     "`{l,a}` for ('language', 'audio'); whole names where two of `names` begin alike."
-    short = len({n[0] for n in names}) == len(names)
-    return '{' + ','.join(n[0] if short else n for n in names if n in subset) + '}'
+    short = len({name[0] for name in names}) == len(names)
+    labels = [name[0] if short else name for name in names if name in subset]
+    return '{' + ','.join(labels) + '}'
 
 # %% ../../nbs/2_missing/02_conditions.ipynb #e4b7d4a1
 PROTOCOLS = ('inter', 'intra', 'both', 'block')
 
 @dataclass(frozen=True)
 class Condition:
-    """One evaluation condition. `protocol`: 'inter' (modalities go), 'intra' (frames go), 'both', or 'block' (a run of frames
-    goes). `subset`: the modalities that are left. `p`: missing rate in [0, 1], or {modality: rate} (kept as pairs; a
-    modality without one has rate 0). `mask_seed`: which draw of the masks."""
+    """One evaluation condition.
+
+    `protocol`: 'inter' (modalities go), 'intra' (frames go), 'both', or 'block' (a run of frames).
+    `subset`: the modalities that are left.
+    `p`: missing rate in [0, 1], or {modality: rate}, kept as pairs; one without a rate has rate 0.
+    `mask_seed`: which draw of the masks."""
     protocol: str
     subset: tuple
     p: float | tuple = 0.
     mask_seed: int = 0
-    def __post_init__(self):
+
+    def __post_init__(self) -> None:
+        per_modality = isinstance(self.p, (dict, tuple))
+        p = tuple(sorted(dict(self.p).items())) if per_modality else float(self.p)
         object.__setattr__(self, 'subset', tuple(self.subset))
-        object.__setattr__(self, 'p', tuple(sorted(dict(self.p).items())) if isinstance(self.p, (dict, tuple)) else float(self.p))
+        object.__setattr__(self, 'p', p)
         self._check()
-    def rate(self, modality):
+
+    def rate(self, modality: str) -> float:
         "The missing rate of one modality's frames."
-        return float(dict(self.p).get(modality, 0.)) if isinstance(self.p, tuple) else self.p
+        if isinstance(self.p, tuple): return float(dict(self.p).get(modality, 0.))
+        return self.p
 
 # %% ../../nbs/2_missing/02_conditions.ipynb #9db696fd
-def _check(self):
+@patch
+def _check(self: Condition) -> None:
     "An error unless protocol, subset and rates make sense together."
-    def bad(field, expected, found): raise FsrfError('bad evaluation condition', where=field, expected=expected, found=repr(found))
-    if self.protocol not in PROTOCOLS: bad('protocol', ', '.join(PROTOCOLS), self.protocol)
-    if not self.subset or len(set(self.subset)) < len(self.subset): bad('subset', 'modalities, at least one, each once', self.subset)
-    rates = [r for _, r in self.p] if isinstance(self.p, tuple) else [self.p]
-    if not all(0 <= r <= 1 for r in rates): bad('p', '0 <= rate <= 1', self.p)
-    if self.protocol == 'inter' and any(rates): bad('p', "0, or protocol 'both'", self.p)
+    def refuse(field, expected, found):
+        raise FsrfError('bad evaluation condition', where=field, expected=expected,
+                        found=repr(found))
 
-Condition._check = _check
+    if self.protocol not in PROTOCOLS: refuse('protocol', ', '.join(PROTOCOLS), self.protocol)
+    if not self.subset or len(set(self.subset)) < len(self.subset):
+        refuse('subset', 'modalities, at least one, each once', self.subset)
+    rates = [r for _, r in self.p] if isinstance(self.p, tuple) else [self.p]
+    if not all(0 <= r <= 1 for r in rates): refuse('p', '0 <= rate <= 1', self.p)
+    if self.protocol == 'inter' and any(rates): refuse('p', "0, or protocol 'both'", self.p)
 
 # %% ../../nbs/2_missing/02_conditions.ipynb #927605f2
-def inter_conditions(names):
-    "Every non-empty subset, no frame lost: list of `Condition`."
+def inter_conditions(names: Sequence[str]) -> list[Condition]:
+    "Every non-empty subset, no frame lost."
     return [Condition('inter', s) for s in subsets(names)]
 
-def intra_conditions(names, rates=tuple(i/10 for i in range(11)), mask_seeds=(0, 1, 2, 3, 4)):
-    "All modalities at each rate, once per mask seed (p = 0 and p = 1 once in all): list of `Condition`."
-    return [Condition('intra', tuple(names), p, s) for p in rates for s in (mask_seeds if 0 < p < 1 else mask_seeds[:1])]
+def intra_conditions(names: Sequence[str], rates: Sequence[float] = tuple(i/10 for i in range(11)),
+                     mask_seeds: Sequence[int] = (0, 1, 2, 3, 4)) -> list[Condition]:
+    "All modalities at each rate, once per mask seed (p = 0 and p = 1 once in all)."
+    conditions = []
+    for p in rates:
+        seeds = mask_seeds if 0 < p < 1 else mask_seeds[:1]
+        conditions += [Condition('intra', tuple(names), p, seed) for seed in seeds]
+    return conditions
 
 # %% ../../nbs/2_missing/02_conditions.ipynb #65dac39a
-def _fields(dataset, modality, length, *, mask_seed, split):
-    "The uniform field of one modality (N, length), kept with the data set: all rates of one mask seed share it."
-    kept, key = dataset.__dict__.setdefault('_missing_fields', {}), (canonical_json([modality, length, mask_seed, split]))
-    if key not in kept:
-        keys = field_keys(dataset.ids, modality, mask_seed=mask_seed, split=split)
-        kept[key] = uniform_fields(keys, length)
-    return kept[key]
+def keep_masks(dataset: MultimodalDataset, condition: Condition, *,
+               split: str) -> dict[str, np.ndarray]:
+    """Which frames are left under `condition`: {modality: bool (N, T_m)}, False on padding.
 
-# %% ../../nbs/2_missing/02_conditions.ipynb #24739015
-def keep_masks(dataset, condition, *, split):
-    """Which frames are left under `condition`: {modality: bool (N, T_m)}, False on padding. `split` ('valid', 'test', ...)
-    belongs to the key: validation has masks of its own. A modality that the data set lacks is an error."""
-    unknown = (set(condition.subset) | {m for m, _ in (condition.p if isinstance(condition.p, tuple) else ())}) - set(dataset.spec.names)
+    `split` ('valid', 'test', ...) belongs to the key: validation has masks of its own. A modality
+    that the data set lacks is an error."""
+    _check_names(dataset, condition)
+    kept = {}
+    for s in dataset.spec.modalities:     # not `dataset.x`: a stored data set would read it
+        valid = np.arange(s.max_len) < dataset.length[s.name][:, None]
+        p = condition.rate(s.name)
+        if s.name not in condition.subset:
+            kept[s.name] = np.zeros_like(valid)
+        elif p == 0:
+            kept[s.name] = valid
+        else:
+            kept[s.name] = valid & _survivors(dataset, condition, s.name, s.max_len, p, split)
+    return kept
+
+def _check_names(dataset: MultimodalDataset, condition: Condition) -> None:
+    rated = dict(condition.p) if isinstance(condition.p, tuple) else {}
+    unknown = {*condition.subset, *rated} - {*dataset.spec.names}
     if unknown:
         raise FsrfError('a condition names modalities that the data set lacks', where=dataset.name,
                         expected=', '.join(dataset.spec.names), found=', '.join(sorted(unknown)))
-    draw, out = dict(mask_seed=condition.mask_seed, split=split), {}
-    for s in dataset.spec.modalities:               # not `dataset.x`: a stored data set would read it
-        m, n, t, p = s.name, dataset.length[s.name], s.max_len, condition.rate(s.name)
-        valid = np.arange(t) < n[:, None]
-        if m not in condition.subset: out[m] = np.zeros_like(valid)
-        elif p == 0: out[m] = valid
-        elif condition.protocol == 'block': out[m] = valid & _block_keep(_fields(dataset, [m, 'block'], 2, **draw), n, p, t)
-        else: out[m] = valid & (_fields(dataset, m, t, **draw) >= p)
-    return out
 
 # %% ../../nbs/2_missing/02_conditions.ipynb #52811413
-def _block_keep(u, length, p, size):
+def _survivors(dataset: MultimodalDataset, condition: Condition, modality: str, size: int, p: float,
+               split: str) -> np.ndarray:
+    "Frames that the draw leaves at rate `p`, bool (N, size), on padding too."
+    draw = dict(mask_seed=condition.mask_seed, split=split)
+    if condition.protocol == 'block':
+        u = _fields(dataset, [modality, 'block'], 2, **draw)
+        return _block_keep(u, dataset.length[modality], p, size)
+    return _fields(dataset, modality, size, **draw) >= p
+
+def _block_keep(u: np.ndarray, length: np.ndarray, p: float, size: int) -> np.ndarray:
     "Frames outside the dropped run, bool (N, size), from two uniform numbers per sample (N, 2)."
     run = np.minimum((p*length + u[:, 0]).astype(int), length)
     start = (u[:, 1]*(length - run + 1)).astype(int)
     frame = np.arange(size)
     return (frame < start[:, None]) | (frame >= (start + run)[:, None])
 
+def _fields(dataset: MultimodalDataset, modality: str | list, length: int, *, mask_seed: int,
+            split: str) -> np.ndarray:
+    "Uniform numbers (N, length), kept with the data set: all rates of one mask seed share them."
+    kept = dataset.__dict__.setdefault('_missing_fields', {})
+    key = canonical_json([modality, length, mask_seed, split])
+    if key not in kept:
+        keys = field_keys(dataset.ids, modality, mask_seed=mask_seed, split=split)
+        kept[key] = uniform_fields(keys, length)
+    return kept[key]
+
 # %% ../../nbs/2_missing/02_conditions.ipynb #2b8450eb
-def realised_rate(dataset, keep):
+def realised_rate(dataset: MultimodalDataset, keep: dict[str, np.ndarray]) -> dict[str, float]:
     "Share of the valid frames that `keep` removes, 0 to 1, by modality; 0 for one without frames."
     valid = {m: int(n.sum()) for m, n in dataset.length.items()}
     return {m: 1 - float(keep[m].sum())/valid[m] if valid[m] else 0. for m in keep}
 
 # %% ../../nbs/2_missing/02_conditions.ipynb #6ff45dd1
-def zero_missing(batch, observed, n=1):
-    "The batch, `n` times, with zeros where `observed` (n*B, T) is False."
+def zero_missing(batch: Batch, observed: dict[str, torch.Tensor], n: int = 1) -> Batch:
+    """A new batch that holds `batch` `n` times, with zeros for the frames that are not `observed`.
+
+    `observed`: {modality: bool (n*B, T_m)}; it becomes the new batch's own."""
     def fill(m):
         x, seen = batch.x[m], observed[m]
-        return (x*seen.view(n, *x.shape[:2], 1)).view(-1, *x.shape[1:])   # one pass, no repeated copy of x
-    def times(t): return t.repeat(n, *[1]*(t.dim() - 1)) if n > 1 else t
-    return Batch({m: fill(m) for m in batch.x}, {m: times(t) for m, t in batch.length.items()}, times(batch.y),
-                 times(batch.index), observed)
+        filled = x*seen.view(n, *x.shape[:2], 1)     # one pass, no repeated copy of x
+        return filled.view(-1, *x.shape[1:])
 
-def apply_mask(batch, keep):
-    "A new batch without the frames where `keep` ({modality: bool (B, T_m)}, numpy or torch) is False; the old one stays as it is."
+    def times(t): return t.repeat(n, *[1]*(t.dim() - 1)) if n > 1 else t
+
+    x = {m: fill(m) for m in batch.x}
+    length = {m: times(t) for m, t in batch.length.items()}
+    return Batch(x, length, times(batch.y), times(batch.index), observed)
+
+def apply_mask(batch: Batch, keep: dict[str, np.ndarray | torch.Tensor]) -> Batch:
+    "A new batch without the frames where `keep` {modality: bool (B, T_m)} is False."
     observed = {}
     for m, seen in batch.observed.items():
         k = torch.as_tensor(keep[m], dtype=torch.bool, device=seen.device)
         if k.shape != seen.shape:
-            raise FsrfError('a mask does not fit the batch', where=f'modality {m!r}', expected=tuple(seen.shape),
-                            found=tuple(k.shape), do='take its rows with keep_rows(keep, batch.index)')
+            raise FsrfError('a mask does not fit the batch', where=f'modality {m!r}',
+                            expected=tuple(seen.shape), found=tuple(k.shape),
+                            do='take its rows with keep_rows(keep, batch.index)')
         observed[m] = seen & k
     return zero_missing(batch, observed)
 
 # %% ../../nbs/2_missing/02_conditions.ipynb #ebac7dd5
-def keep_rows(keep, index):
-    "The rows of whole-data-set masks {modality: (N, T_m)} that belong to the samples at `index` (B,): bool tensors (B, T_m)."
-    return {m: torch.as_tensor(k)[index.to('cpu')].to(index.device) for m, k in keep.items()}
+def keep_rows(keep: dict[str, np.ndarray], index: torch.Tensor) -> dict[str, torch.Tensor]:
+    "The rows of masks {modality: (N, T_m)} of the samples at `index` (B,): bool tensors (B, T_m)."
+    rows = index.to('cpu')
+    return {m: torch.as_tensor(k)[rows].to(index.device) for m, k in keep.items()}

@@ -7,62 +7,73 @@ __all__ = ['MRMLaw', 'views', 'mrm', 'observed_share']
 
 # %% ../../nbs/2_missing/03_training_views.ipynb #6e5dffde
 from dataclasses import dataclass
-import numpy as np, torch
+
+import torch
+
 from ..core import Config, setting
 from ..data.dataset import Batch
 from .conditions import zero_missing
 
-# %% ../../nbs/2_missing/03_training_views.ipynb #45eb56c8
+# %% ../../nbs/2_missing/03_training_views.ipynb #00aad5df
 @dataclass(frozen=True)
 class MRMLaw(Config):
-    "The law of Modality Random Missing; the defaults are this project's choice, since the papers do not publish theirs."
-    p_frames: float = setting(.5, low=0, high=1, help='probability that a modality that is left loses frames')
+    "The law of Modality Random Missing; the defaults are ours, since the papers publish none."
+    p_frames: float = setting(.5, low=0, high=1,
+                              help='probability that a modality that is left loses frames')
     rate_low: float = setting(0., low=0, high=1, help='lowest rate of lost frames')
     rate_high: float = setting(1., low=0, high=1, help='highest rate of lost frames')
-    subset: str = setting('uniform', choices=('uniform', 'all'), help="'all': no modality goes, only frames")
-    def __post_init__(self):
+    subset: str = setting('uniform', choices=('uniform', 'all'),
+                          help="'all': no modality goes, only frames")
+
+    def __post_init__(self) -> None:
         super().__post_init__()
-        if self.rate_low > self.rate_high: self._bad('rate_low', f'at most rate_high = {self.rate_high}', self.rate_low)
+        if self.rate_low > self.rate_high:
+            self._bad('rate_low', f'at most rate_high = {self.rate_high}', self.rate_low)
 
 # %% ../../nbs/2_missing/03_training_views.ipynb #6a55fecc
-def _rand(shape, generator, like, dtype=torch.float32):
+def _rand(shape: tuple, generator: torch.Generator, like: torch.Tensor,
+          dtype: torch.dtype = torch.float32) -> torch.Tensor:
     "Uniform numbers from `generator`, on its own device, moved to that of `like`."
-    return torch.rand(shape, generator=generator, device=generator.device, dtype=dtype).to(like.device, non_blocking=True)
+    u = torch.rand(shape, generator=generator, device=generator.device, dtype=dtype)
+    return u.to(like.device, non_blocking=True)
 
-def _draw_subsets(present, law, generator):
-    "Which modalities are left, bool (B, M), uniform over the non-empty subsets of `present` (B, M)."
+def _draw_subsets(present: torch.Tensor, law: MRMLaw, generator: torch.Generator) -> torch.Tensor:
+    "Which modalities are left, bool (B, M): uniform over non-empty subsets of `present` (B, M)."
     if law.subset == 'all': return present
-    n = 2**present.sum(1) - 1                                          # subsets to choose from; 0: the sample has nothing
+    n = 2**present.sum(1) - 1                           # subsets to choose from; 0: there are none
     number = 1 + (_rand(n.shape, generator, n, torch.float64)*n).long()
-    place = (present.cumsum(1) - 1).clamp(min=0)                       # each modality's place among those present
+    place = (present.cumsum(1) - 1).clamp(min=0)        # each modality's place among those present
     return present & ((number[:, None] >> place) & 1).bool()
 
 # %% ../../nbs/2_missing/03_training_views.ipynb #7848d583
-def _draw_frames(seen, law, generator):
+def _draw_frames(seen: torch.Tensor, law: MRMLaw, generator: torch.Generator) -> torch.Tensor:
     "Which of the frames `seen` (B, T) are kept, at least one of each row that has any."
-    u, rate = _rand(seen.shape, generator, seen), _rand((len(seen), 2), generator, seen)
-    p = torch.where(rate[:, :1] < law.p_frames, law.rate_low + (law.rate_high - law.rate_low)*rate[:, 1:], 0.)
+    u = _rand(seen.shape, generator, seen)
+    chance, place = _rand((len(seen), 2), generator, seen).split(1, dim=1)
+    rate = law.rate_low + (law.rate_high - law.rate_low)*place
+    rate = torch.where(chance < law.p_frames, rate, 0.)
     u = u.masked_fill(~seen, -1.)
-    return seen & ((u >= p) | (u == u.amax(1, keepdim=True)))
+    return seen & ((u >= rate) | (u == u.amax(1, keepdim=True)))
 
 # %% ../../nbs/2_missing/03_training_views.ipynb #574d3363
-def views(batch, law, generator, n=2):
+def views(batch: Batch, law: MRMLaw, generator: torch.Generator, n: int = 2) -> Batch:
     """`n` independent MRM views of each sample as one batch of n*B: view k = rows k*B to (k+1)*B.
 
     `generator` may live on the CPU while the batch is on a GPU. The batch itself is not changed."""
-    left = _draw_subsets(batch.present.repeat(n, 1), law, generator)                 # (n*B, M)
+    left = _draw_subsets(batch.present.repeat(n, 1), law, generator)     # (n*B, M)
     observed = {}
     for i, (m, seen) in enumerate(batch.observed.items()):
         seen = seen.repeat(n, 1) & left[:, i, None]
-        observed[m] = _draw_frames(seen, law, generator) if seen.shape[1] > 1 else seen   # a vector has no frames to lose
+        is_vector = seen.shape[1] == 1     # it has no frames to lose
+        observed[m] = seen if is_vector else _draw_frames(seen, law, generator)
     return zero_missing(batch, observed, n)
 
-def mrm(batch, law, generator):
+def mrm(batch: Batch, law: MRMLaw, generator: torch.Generator) -> Batch:
     "One MRM view of each sample: `views` with n = 1."
     return views(batch, law, generator, n=1)
 
 # %% ../../nbs/2_missing/03_training_views.ipynb #1783590b
-def observed_share(batch):
-    "Share of each sample's valid frames that are observed, mean over modalities (one without frames counts 0): float (B,)."
-    shares = [o.sum(1)/batch.length[m].clamp(min=1) for m, o in batch.observed.items()]
+def observed_share(batch: Batch) -> torch.Tensor:
+    "Share of valid frames that are observed, mean over modalities; without frames it is 0: (B,)."
+    shares = [seen.sum(1)/batch.length[m].clamp(min=1) for m, seen in batch.observed.items()]
     return torch.stack(shares, 1).mean(1)
