@@ -177,9 +177,9 @@ class LNLN(BackboneMethod):
 @patch
 def correct(self: LNLN, z: Tensor) -> tuple[Tensor, Tensor]:
     "DMC: tokens (B, M, K, d) -> mixed dominant tokens (3), (B, K, d), and completeness (B,)."
-    completeness = self.complete(z[:, self.at])
+    own, completeness = z[:, self.at], self.complete(z[:, self.at])
     mix = completeness[:, None, None]
-    return mix*z[:, self.at] + (1-mix)*self.proxy(z[:, self.others]), completeness
+    return mix*own + (1-mix)*self.proxy(z[:, self.others]), completeness
 
 @patch
 def learn(self: LNLN, z: Tensor, mixed: Tensor) -> Tensor:
