@@ -119,6 +119,9 @@ class HRLFNet(BackboneMethod):
 
     def represent(self, z: Tensor, present: Tensor) -> Tensor: return self.levels(z)[0]
 
+    def loss(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict]:
+        return self.total(self.own_terms(batch)[0])
+
 # %% ../../nbs/4_methods/hrlf.ipynb #2c321414
 @patch
 def own_terms(self: HRLFNet, view: Batch) -> tuple[dict[str, tuple], Tensor, list[Tensor]]:
@@ -130,11 +133,6 @@ def own_terms(self: HRLFNet, view: Batch) -> tuple[dict[str, tuple], Tensor, lis
     if self.config.frf:
         terms['frf'] = self.config.frf, frf_loss(self.factorize, z, q, u, view.present)
     return terms, logits, widths
-
-@patch
-def loss(self: HRLFNet, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict]:
-    terms, _, _ = self.own_terms(batch)
-    return self.total(terms)
 
 # %% ../../nbs/4_methods/hrlf.ipynb #824a0a4d
 @register('hrlf')

@@ -7,6 +7,7 @@ __all__ = ['TokenEncoder', 'VectorTokens', 'Completeness', 'share_observed', 'Pr
            'dominant_index', 'LNLN']
 
 # %% ../../nbs/4_methods/lnln.ipynb #c2019c64
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -25,17 +26,17 @@ from fsrf.nn.layers import (
 # %% ../../nbs/4_methods/lnln.ipynb #78f1d294
 class TokenEncoder(SequenceEncoder):
     "(B, T, dim) frames -> tokens (B, K, d) that have read them."
-    def __init__(self, dim: int, d: int, k: int, **settings) -> None:
+    def __init__(self, dim: int, d: int, k: int, **settings: int | float | bool | str) -> None:
         super().__init__(dim, d, **settings)
         self.tokens = nn.Parameter(.1*torch.randn(k, d))
         self.norm = nn.LayerNorm(d)
 
-    def encode(self, x: Tensor, length: Tensor, observed: Tensor, read=None) -> Tensor:
+    def encode(self, x: Tensor, length: Tensor, observed: Tensor,
+               read: Callable | None = None) -> Tensor:
         k, t = len(self.tokens), x.shape[1]
         mask = observed if self.mask_aware else frame_mask(length, t)
         frames, mean = (read or self.read)(x, mask)
-        tokens = self.tokens.expand(len(x), -1, -1)
-        h = torch.cat([tokens, frames + self.positions[:t]], 1)
+        h = torch.cat([self.tokens.expand(len(x), -1, -1), frames + self.positions[:t]], 1)
         keys = F.pad(mask, (k, 0), value=True)
         for block in self.blocks: h = block(h, keys)
         pooled = self.pool(h[:, k:] + mean, mask)
@@ -44,7 +45,7 @@ class TokenEncoder(SequenceEncoder):
 # %% ../../nbs/4_methods/lnln.ipynb #15c3bb81
 class VectorTokens(nn.Module):
     "(B, 1, dim) vectors -> tokens (B, K, d)."
-    def __init__(self, dim: int, d: int, k: int, **settings) -> None:
+    def __init__(self, dim: int, d: int, k: int, **settings: int | float | bool | str) -> None:
         super().__init__()
         self.vector = VectorEncoder(dim, d, **settings)
         self.split = nn.Linear(d, k*d)
@@ -70,6 +71,7 @@ class Completeness(nn.Module):
         h = self.block(torch.cat([own, tokens], 1))[:, 0]
         return self.score(h).squeeze(-1).sigmoid()
 
+# %% ../../nbs/4_methods/lnln.ipynb #1ad50563
 def share_observed(batch: Batch, name: str) -> Tensor:
     "Share of the valid frames of modality `name` that are observed: float (B,); the target in (2)."
     return batch.observed[name].sum(1) / batch.length[name].clamp(min=1)
@@ -131,6 +133,7 @@ class LNLNConfig(BackboneConfig):
     adversary: float = setting(.1, low=0, help='beta; .8 in the published code')
     reconstruction: float = setting(.1, low=0, help='gamma')
 
+# %% ../../nbs/4_methods/lnln.ipynb #276ace92
 def dominant_index(name: str, names: tuple[str, ...]) -> int:
     "Place of the dominant modality among `names`; '': language if there is one, else the first."
     if not name: return names.index('language') if 'language' in names else 0
@@ -174,8 +177,7 @@ class LNLN(BackboneMethod):
 @patch
 def correct(self: LNLN, z: Tensor) -> tuple[Tensor, Tensor]:
     "DMC: tokens (B, M, K, d) -> mixed dominant tokens (3), (B, K, d), and completeness (B,)."
-    own = z[:, self.at]
-    completeness = self.complete(own)
+    own, completeness = z[:, self.at], self.complete(z[:, self.at])
     mix = completeness[:, None, None]
     return mix*own + (1-mix)*self.proxy(z[:, self.others]), completeness
 
@@ -191,9 +193,9 @@ def represent(self: LNLN, z: Tensor, present: Tensor) -> Tensor:
 
 # %% ../../nbs/4_methods/lnln.ipynb #ec6ef37d
 @patch
-def reconstruct(self: LNLN, z: Tensor) -> Tensor:
-    "The tokens of the complete input, guessed from incomplete ones: (B, M, K, d)."
-    return torch.stack([block(z[:, i]) for i, block in enumerate(self.rebuild)], 1)
+def reconstruct(self: LNLN, z: Tensor) -> list[Tensor]:
+    "Each modality's complete tokens (B, K, d), guessed from its incomplete ones, z (B, M, K, d)."
+    return [block(z[:, i]) for i, block in enumerate(self.rebuild)]
 
 @patch
 def loss(self: LNLN, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict]:
@@ -213,6 +215,7 @@ def loss(self: LNLN, batch: Batch, generator: torch.Generator) -> tuple[Tensor, 
                            batch.present[:, self.at])
         terms['adversary'] = c.adversary, apart
     if c.reconstruction:
-        error = (self.reconstruct(z) - full).square().mean((2, 3))
-        terms['reconstruction'] = c.reconstruction, masked_mean(error, batch.present)
+        errors = torch.stack([(guess - full[:, i]).square().mean((1, 2))
+                              for i, guess in enumerate(self.reconstruct(z))], 1)
+        terms['reconstruction'] = c.reconstruction, masked_mean(errors, batch.present)
     return self.total(terms)

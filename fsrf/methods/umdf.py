@@ -7,7 +7,6 @@ __all__ = ['every_frame', 'UnpooledEncoder', 'Cross', 'feed_forward', 'Interacti
 
 # %% ../../nbs/4_methods/umdf.ipynb #346ce828
 import dataclasses
-from typing import Any
 
 import torch
 from fastcore.basics import patch
@@ -27,7 +26,7 @@ def every_frame(frames: Tensor, mask: Tensor) -> Tensor:
 
 class UnpooledEncoder(SequenceEncoder):
     "The backbone's without pooling: (B, T, dim) -> (B, T', d), T' the batch's longest on a CPU."
-    def __init__(self, dim: int, d: int, **settings: Any) -> None:
+    def __init__(self, dim: int, d: int, **settings: int | float | bool | str) -> None:
         super().__init__(dim, d, **settings)
         self.pool = every_frame
 
