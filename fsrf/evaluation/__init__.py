@@ -12,3 +12,5 @@ from .sweep import *
 from .rows import *
 from .evaluate import *
 from .probes import *
+from .curves import *
+from .variance import *
