@@ -12,5 +12,5 @@ from .sweep import *
 from .rows import *
 from .evaluate import *
 from .probes import *
-
-__all__ = [name for name in dir() if not name.startswith('_')]
+from .curves import *
+from .variance import *

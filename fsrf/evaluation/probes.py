@@ -6,20 +6,25 @@
 __all__ = ['FACTORS', 'probe_r2', 'probe_table', 'probe_heatmap']
 
 # %% ../../nbs/5_evaluation/06_probes.ipynb #9da2c400
+from collections.abc import Mapping
 import numpy as np, pandas as pd
+from numpy.typing import ArrayLike
 from ..core import FsrfError
 
 # %% ../../nbs/5_evaluation/06_probes.ipynb #43ede8f3
-def probe_r2(representation, factor, *, train, test):
-    """R^2 on `test` of a ridge probe fitted on `train`, from `representation` (N, d) to a planted `factor` (N, k): mean
-    over its columns, 1 at best. `train`, `test`: index or bool arrays. Leave-one-out on `train` chooses the penalty."""
+def probe_r2(representation: ArrayLike, factor: ArrayLike, *, train: ArrayLike,
+             test: ArrayLike) -> float:
+    """R^2 on `test` of a ridge probe fitted on `train`, from `representation` (N, d) to a planted
+    `factor` (N, k): mean over its columns, 1 at best.
+
+    `train`, `test`: index or bool arrays. Leave-one-out on `train` chooses the penalty."""
     from sklearn.linear_model import RidgeCV
     from sklearn.metrics import r2_score
     from sklearn.preprocessing import StandardScaler
     z, f = np.asarray(representation, np.float64), np.asarray(factor, np.float64)
     if z.ndim != 2 or f.ndim != 2 or len(z) != len(f):
-        raise FsrfError('a probe needs two matrices with the same samples', found=f'{z.shape} and {f.shape}',
-                        expected='(N, d) and (N, k)')
+        raise FsrfError('a probe needs two matrices with the same samples',
+                        found=f'{z.shape} and {f.shape}', expected='(N, d) and (N, k)')
     scale = StandardScaler().fit(z[train])
     probe = RidgeCV(alphas=np.logspace(-2, 4, 7)).fit(scale.transform(z[train]), f[train])
     return float(r2_score(f[test], probe.predict(scale.transform(z[test]))))
@@ -27,26 +32,35 @@ def probe_r2(representation, factor, *, train, test):
 # %% ../../nbs/5_evaluation/06_probes.ipynb #73fab35b
 FACTORS = ('shared', 'private', 'nuisance')
 
-def probe_table(representations, meta, *, train, test):
+def _planted(meta: Mapping[str, np.ndarray], factor: str, modality: str) -> np.ndarray:
+    "A planted factor (N, k); the shared one is the same for all modalities."
+    key = factor if factor == 'shared' else f'{factor}/{modality}'
+    if key not in meta:
+        raise FsrfError('no such planted factor', where=f'probe_table, {key}',
+                        expected=[name for name in meta if name.split('/')[0] in FACTORS],
+                        do='use a synthetic data set, and its names of modalities')
+    return meta[key]
+
+def probe_table(representations: Mapping[tuple[str, str], ArrayLike],
+                meta: Mapping[str, np.ndarray], *, train: ArrayLike,
+                test: ArrayLike) -> pd.DataFrame:
     """Mean over modalities of `probe_r2`: one row per kind, one column per planted factor.
-    `representations`: {(kind, modality): (N, d)}, kinds such as c, s, n; `meta`: of a synthetic data set."""
-    kinds, rows = dict.fromkeys(kind for kind, _ in representations), {}
-    for kind in kinds:
-        values = {f: [] for f in FACTORS}
-        for (k, m), z in representations.items():
-            for f in FACTORS if k == kind else ():
-                key = f if f == 'shared' else f'{f}/{m}'
-                if key not in meta:
-                    raise FsrfError('no such planted factor', where=f'probe_table, {key}',
-                                    expected=[n for n in meta if n.split('/')[0] in FACTORS],
-                                    do='use a synthetic data set, and its names of modalities')
-                values[f].append(probe_r2(z, meta[key], train=train, test=test))
-        rows[kind] = {f: np.mean(v) for f, v in values.items()}
-    return pd.DataFrame.from_dict(rows, orient='index', columns=list(FACTORS)).rename_axis('representation')
+
+    `representations`: {(kind, modality): (N, d)}, kinds such as c, s, n; `meta`: of a synthetic
+    data set."""
+    scores = {}
+    for (kind, modality), z in representations.items():
+        for factor in FACTORS:
+            score = probe_r2(z, _planted(meta, factor, modality), train=train, test=test)
+            scores.setdefault(kind, {}).setdefault(factor, []).append(score)
+    rows = {kind: {factor: np.mean(values) for factor, values in of_kind.items()}
+            for kind, of_kind in scores.items()}
+    table = pd.DataFrame.from_dict(rows, orient='index', columns=list(FACTORS))
+    return table.rename_axis('representation')
 
 # %% ../../nbs/5_evaluation/06_probes.ipynb #a9ff5280
-def probe_heatmap(table, ax=None, *, title=None):
-    "The probe table as a heat map on a fixed scale, 0 to 1; returns the axes."
+def probe_heatmap(table: pd.DataFrame, ax: object = None, *, title: str | None = None) -> object:
+    "The probe table as a heat map on a fixed scale, 0 to 1; draws on `ax` and returns the axes."
     import matplotlib.pyplot as plt, seaborn as sns
     ax = ax or plt.subplots(figsize=(3.6, 2.8))[1]
     sns.heatmap(table, vmin=0, vmax=1, cmap='cividis', annot=True, fmt='.2f', square=True, ax=ax,
