@@ -8,7 +8,7 @@ import pytest
 
 from fsrf import report
 from fsrf.core import find_root
-from fsrf.methods import METHODS, floors
+from fsrf.methods import METHODS, floor_names
 from fsrf.runs.kernels import run_notebook
 
 ROOT = find_root()
@@ -24,10 +24,10 @@ def test_every_set_has_rows_of_all_methods_and_seeds(rows):
     assert len(FILES) == rows.dataset.nunique()
     for name, r in rows.groupby("dataset"):
         seeds = r.groupby("method").seed.nunique()
-        assert {"fsrf", "fsrf_recover", "corrkd", "plain_mrm", "complete", *floors()} <= set(
+        assert {"fsrf", "fsrf_recover", "corrkd", "plain_mrm", "complete", *floor_names()} <= set(
             seeds.index
         ), name
-        trained = seeds[[m for m in seeds.index if m not in floors()]]
+        trained = seeds[[m for m in seeds.index if m not in floor_names()]]
         assert trained.nunique() == 1 and trained.iloc[0] >= 3, f"{name}: {trained.to_dict()}"
 
 

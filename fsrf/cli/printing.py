@@ -21,7 +21,7 @@ def print_report(rows: 'pd.DataFrame') -> None:
         print(report.inter_table(own).text(color=sys.stdout.isatty()), end='\n\n')
         if 'fsrf' in set(own.method): print(report.compare(own), end='\n\n')
     constant = report.constant_predictors(rows)
-    constant = constant[constant.complete & ~constant.method.isin(report.floors())]
+    constant = constant[constant.complete & ~constant.method.isin(report.floor_names())]
     for found in constant.itertuples():
         run = f'{found.method} on {found.dataset}, seed {found.seed}, fold {found.fold}'
         print(f'warning: {run}, predicts a constant on complete input')

@@ -14,3 +14,5 @@ from .evaluate import *
 from .probes import *
 from .curves import *
 from .variance import *
+
+__all__ = [name for name in dir() if not name.startswith('_')]

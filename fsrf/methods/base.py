@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['METHODS', 'sample_loss', 'task_loss', 'shape_logits', 'probabilities', 'Method', 'separable', 'n_parameters',
-           'register', 'floors', 'method_config', 'build', 'load_methods', 'load_plugin']
+           'register', 'floor_names', 'method_config', 'build', 'load_methods', 'load_plugin']
 
 # %% ../../nbs/4_methods/01_base.ipynb #36d9402d
 import importlib
@@ -110,7 +110,7 @@ def register(name: str, cls: type[Method] | None = None,
 
     return add if cls is None else add(cls)
 
-def floors() -> list[str]:
+def floor_names() -> list[str]:
     "Names of the registered methods that are floors, in the order of their registration."
     return [name for name, (cls, _) in METHODS.items() if cls.is_floor]
 

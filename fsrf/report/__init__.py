@@ -7,7 +7,7 @@ __all__ = []
 
 # %% ../../nbs/7_report/00_report.ipynb #6d9b0770
 from ..evaluation.rows import example_rows, read_rows, select_rows
-from ..methods.base import floors
+from ..methods.base import floor_names
 from .table import *
 from .compare import *
 from .figures import *

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np, pandas as pd
 from ..core import FsrfError
 from ..evaluation.stats import holm, paired_difference, t_interval
-from ..methods.base import floors
+from ..methods.base import floor_names
 from .table import average_column, one_dataset, run_lines, seed_lines
 
 # %% ../../nbs/7_report/02_compare.ipynb #52e87226
@@ -65,7 +65,7 @@ def paired_table(rows: pd.DataFrame, a: str = 'fsrf', against: Sequence[str] | N
         means = values(found) if values else seed_means(found, column, metric)
         methods = list(means.index.get_level_values('method').unique())
         _require((a, *(against or ())), methods, dataset)
-        others = against or [m for m in methods if m != a and m not in floors()]
+        others = against or [m for m in methods if m != a and m not in floor_names()]
         pairs = [_paired(means, a, b, student) for b in others]
         lines += [dict(dataset=dataset) | pair for pair in pairs if pair]
     return _judged(pd.DataFrame(lines, columns=_FIELDS))

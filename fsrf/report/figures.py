@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from ..core import FsrfError, find_root, stable_seed, write_atomic
 from ..evaluation.stats import curve_band
-from ..methods.base import floors
+from ..methods.base import floor_names
 from fsrf.report.table import (
     headline, inter_table, is_percent, method_label, metric_label, one_dataset, seed_lines,
 )
@@ -63,7 +63,7 @@ def figure_order(methods: Iterable[str]) -> list[str]:
     known = list(PALETTE)
     def place(method):
         rank = known.index(method) if method in PALETTE else len(known)
-        return method in floors(), rank, method
+        return method in floor_names(), rank, method
     return sorted(methods, key=place)
 
 # %% ../../nbs/7_report/03_figures.ipynb #560b1229
@@ -102,7 +102,7 @@ def rate_means(rows: pd.DataFrame, low: float, high: float,
 def _curve_look(method, busy):
     "Sizes and weights of a method's curve: floors are lighter, and so are most methods where busy."
     if busy and method not in MAIN: return dict(ms=3, lw=.8, alpha=.6, zorder=2)
-    if method in floors(): return dict(ms=4, lw=1, alpha=1, zorder=2)
+    if method in floor_names(): return dict(ms=4, lw=1, alpha=1, zorder=2)
     return dict(ms=5, lw=1.6, alpha=1, zorder=3)
 
 # %% ../../nbs/7_report/03_figures.ipynb #fa47a459
@@ -118,7 +118,7 @@ def _curve(ax, method, curve, busy):
             label=method_label(method), **_curve_look(method, busy))
     if len(scores) == 1 or (busy and method not in MAIN): return
     _, lo, hi = curve_band(scores)
-    ax.fill_between(rates, lo, hi, color=color, alpha=.08 if method in floors() else .16, lw=0,
+    ax.fill_between(rates, lo, hi, color=color, alpha=.08 if method in floor_names() else .16, lw=0,
                     zorder=1)
 
 # %% ../../nbs/7_report/03_figures.ipynb #9a11dd04

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 from ..core import find_root, write_atomic
-from ..methods.base import floors
+from ..methods.base import floor_names
 from .table import Table, method_label
 from ..training.cost import BASE, COST_COLUMNS, ratios
 
@@ -159,7 +159,7 @@ def html(self: Table) -> str:
         return f'{value}<br><small>{interval.replace(", ", "–")}</small>' if interval else value
     cells = self.cells(show)
     looks = pd.DataFrame('', index=cells.index, columns=cells.columns)
-    below = [m for m in cells.index if m in floors()]
+    below = [m for m in cells.index if m in floor_names()]
     looks.loc[below] = 'color: #666;'
     looks.loc[below[:1]] += ' border-top: 1px solid #999;'
     caption = '. '.join([self.caption, *self.notes]) + '.'
@@ -199,7 +199,7 @@ def to_frame(self: Table) -> pd.DataFrame:
     parts = dict(mean=self.mean.stack(), lo=self.lo.stack(), hi=self.hi.stack())
     frame = pd.concat(parts, axis=1).rename_axis(['method', 'column']).reset_index()
     seeds = frame.method.map(self.seeds).astype(int)
-    return frame.assign(seeds=seeds, floor=frame.method.isin(floors()))
+    return frame.assign(seeds=seeds, floor=frame.method.isin(floor_names()))
 
 # %% ../../nbs/7_report/05_formats.ipynb #4bfcda86
 def save_tables(tables: dict[str, Table], name: str, *,

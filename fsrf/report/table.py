@@ -17,7 +17,7 @@ from fastcore.basics import patch
 from ..core import FsrfError, find_root
 from ..evaluation.rows import RUN
 from ..evaluation.stats import bootstrap_ci
-from ..methods.base import METHODS, floors
+from ..methods.base import METHODS, floor_names
 
 # %% ../../nbs/7_report/01_table.ipynb #501ba2fe
 HEADLINE = ('f1_weighted', 'f1_has0')
@@ -112,7 +112,7 @@ class Table:
     @property
     def groups(self) -> list[list[str]]:
         "Trained methods, then floors: two lists of names, without the empty ones."
-        below = [m for m in floors() if m in self.mean.index]
+        below = [m for m in floor_names() if m in self.mean.index]
         trained = [m for m in self.mean.index if m not in below]
         return [group for group in (trained, below) if group]
 
@@ -124,7 +124,7 @@ class Table:
 @patch
 def best(self: Table) -> dict[str, str]:
     "{column: trained method with the best mean}, where every trained method has an interval."
-    trained = [m for m in self.mean.index if m not in floors()]
+    trained = [m for m in self.mean.index if m not in floor_names()]
     if len(trained) < 2: return {}
     sure = [c for c in self.columns if self.lo.loc[trained, c].notna().all()]
     means = self.mean.loc[trained]
@@ -138,7 +138,7 @@ def interval(self: Table, method: str, column: str, sep: str = '–') -> str:
 
 def method_label(method: str) -> str:
     "A method's name in print: floors are called so."
-    return f'{method} (floor)' if method in floors() else method
+    return f'{method} (floor)' if method in floor_names() else method
 
 # %% ../../nbs/7_report/01_table.ipynb #70119d5e
 def summarise(per_seed: pd.DataFrame, caption: str, **settings: Any) -> Table:
@@ -157,8 +157,8 @@ def summarise(per_seed: pd.DataFrame, caption: str, **settings: Any) -> Table:
 def sort_rows(table: Table, by: str) -> Table:
     "Trained methods by their mean in column `by`, the best first; floors follow in a fixed order."
     means = table.mean[by].sort_values(ascending=table.lower_is_better, kind='stable')
-    trained = [m for m in means.index if m not in floors()]
-    order = trained + [m for m in floors() if m in table.mean.index]
+    trained = [m for m in means.index if m not in floor_names()]
+    order = trained + [m for m in floor_names() if m in table.mean.index]
     return dataclasses.replace(table, mean=table.mean.loc[order], lo=table.lo.loc[order],
                                hi=table.hi.loc[order], seeds=table.seeds[order])
 

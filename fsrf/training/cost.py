@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, flop_registry, sdpa_flop_count
 from ..core import FsrfError, generator, seeded
 from ..data.dataset import Batch, DataSpec, MultimodalDataset, repeat_batch
-from ..methods.base import METHODS, Method, build, floors, n_parameters
+from ..methods.base import METHODS, Method, build, floor_names, n_parameters
 from .fit import TrainConfig, train_epoch
 
 # %% ../../nbs/6_training/02_cost.ipynb #b3973dcc
@@ -35,7 +35,7 @@ def trained_in_turn(name: str, spec: DataSpec, config: dict | None = None) -> li
 
 def trained_methods() -> list[str]:
     "The registered methods that are trained by epochs and are no floors, as they were registered."
-    return [n for n, (cls, _) in METHODS.items() if cls.trainable and n not in floors()]
+    return [n for n, (cls, _) in METHODS.items() if cls.trainable and n not in floor_names()]
 
 # %% ../../nbs/6_training/02_cost.ipynb #c546bc84
 def training_step(method: Method, batch: Batch) -> Callable[[], None]:
