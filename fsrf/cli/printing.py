@@ -19,7 +19,7 @@ def print_report(rows: 'pd.DataFrame') -> None:
     from fsrf import report
     for _, own in rows.groupby('dataset', sort=False):
         print(report.inter_table(own).text(color=sys.stdout.isatty()), end='\n\n')
-        if 'fsrf' in set(own.method): print(report.compare(own), end='\n\n')
+        if 'fsrf' in set(own.method): print(report.compare_text(own), end='\n\n')
     constant = report.constant_predictors(rows)
     constant = constant[constant.complete & ~constant.method.isin(report.floor_names())]
     for found in constant.itertuples():
