@@ -99,11 +99,12 @@ def exported(cell: dict) -> bool:
 
 
 def statements(source: str) -> int:
-    "How many statements a cell holds: what a reader takes in one by one. Docstrings do not count"
+    "How many statements a cell holds; docstrings and imports, which nobody reads twice, are none"
 
     def counts(node: ast.AST) -> bool:
         docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        return isinstance(node, ast.stmt) and not docstring
+        no_step = docstring or isinstance(node, ast.Import | ast.ImportFrom)
+        return isinstance(node, ast.stmt) and not no_step
 
     try:
         tree = ast.parse(source)
