@@ -23,7 +23,7 @@ class Layout(NamedTuple):
 PICKLES: dict[str, Layout] = {}     # by name; the first that recognises an object builds it
 
 def layout(name: str, recognises: Callable[[Any], bool]) -> Callable:
-    "Decorator: the function builds a `FileContent` from a pickle of the layout (the last one does)."
+    "Decorator: the function builds a `FileContent` from pickles of the layout; the last one wins."
     def register(build: Callable) -> Callable:
         PICKLES[name] = Layout(name, recognises, build)
         return build
