@@ -170,13 +170,12 @@ def read_pickle(path: Path | str, options: dict) -> FileContent:
 
     options: `memory`, `max_len`, `table` as in `read`; a `FormatError` for an unknown layout."""
     obj, limit = load_pickle(path), allowance(file_size(path), options['memory'])
-    for known in PICKLES:
+    for known in PICKLES.values():
         if known.recognises(obj):
             content = known.build(obj, str(path), limit, options)
             content.layout = known.name
             return content
-    names = ', '.join(known.name for known in PICKLES)
-    reject('a pickle of an unknown layout', path, names, _outline(obj))
+    reject('a pickle of an unknown layout', path, ', '.join(PICKLES), _outline(obj))
 
 # %% ../../../nbs/1_data/files/15_pickle_layouts.ipynb #b16d1b92
 def _outline(obj: Any, depth: int = 0) -> str:

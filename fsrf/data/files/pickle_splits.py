@@ -20,12 +20,12 @@ class Layout(NamedTuple):
     recognises: Callable[[Any], bool]
     build: Callable[[Any, str, int, dict], FileContent]
 
-PICKLES: list[Layout] = []
+PICKLES: dict[str, Layout] = {}     # by name; the first that recognises an object builds it
 
 def layout(name: str, recognises: Callable[[Any], bool]) -> Callable:
-    "Decorator: this function builds a `FileContent` from a pickle of the layout."
+    "Decorator: the function builds a `FileContent` from pickles of the layout; the last one wins."
     def register(build: Callable) -> Callable:
-        PICKLES.append(Layout(name, recognises, build))
+        PICKLES[name] = Layout(name, recognises, build)
         return build
     return register
 
