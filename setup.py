@@ -5,6 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 root = Path(__file__).resolve().parent
+readme = root / "README.md"
 parser = ConfigParser(delimiters=["="], interpolation=None)
 parser.read(root / "settings.ini", encoding="utf-8")
 cfg = parser["DEFAULT"]
@@ -18,7 +19,7 @@ setup(
     name=cfg["lib_name"],
     version=cfg["version"],
     description=cfg["description"],
-    long_description=(root / "README.md").read_text(encoding="utf-8") if (root / "README.md").exists() else "",
+    long_description=readme.read_text(encoding="utf-8") if readme.exists() else "",
     long_description_content_type="text/markdown",
     author=cfg["author"],
     license=cfg["license"],
@@ -28,6 +29,11 @@ setup(
     install_requires=lines("requirements"),
     extras_require={"dev": lines("dev_requirements"), "s3": lines("s3_requirements")},
     entry_points={"console_scripts": lines("console_scripts"), "nbdev": ["fsrf=fsrf._modidx:d"]},
-    classifiers=["Programming Language :: Python :: 3", "Topic :: Scientific/Engineering :: Artificial Intelligence"],
+    classifiers=[
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
+    package_data={cfg["lib_path"]: ["py.typed"]},
     zip_safe=False,
 )

@@ -26,9 +26,7 @@ from fsrf.data.development_sets import (
     SHA256,
     align_left,
     last_frame,
-    linear_reference,
     read_arrays,
-    time_means,
     word_sequences,
 )
 from fsrf.data.synthetic import (
@@ -41,6 +39,7 @@ from fsrf.data.synthetic import (
     temporal_noise,
 )
 from fsrf.evaluation.probes import probe_r2, probe_table
+from fsrf.methods.linear import linear_reference, observed_means
 
 settings.register_profile("data", deadline=None, derandomize=True, max_examples=25)
 props = settings.get_profile("data")
@@ -490,7 +489,7 @@ def test_time_means_ignore_padding_and_empty_frames():
     x = np.zeros((2, 4, 1))
     x[0, [0, 2], 0] = 2, 4
     ds = MultimodalDataset("d", dict(a=x), dict(a=[4, 0]), np.array([0, 1]), ["0", "1"], "binary")
-    np.testing.assert_array_equal(time_means(ds), [[3], [0]])
+    np.testing.assert_array_equal(observed_means(ds), [[3], [0]])
 
 
 @pytest.fixture

@@ -89,7 +89,8 @@ def test_without_a_folder_nothing_is_written(tmp_path):
 
 def test_a_checkpoint_is_drawn_as_it_is(tmp_path):
     before = files(ROOT)
-    net = build("fsrf", CASES["fig_representation"]["config"], runs.cached_dataset("synthetic-quick").spec)
+    config = CASES["fig_representation"]["config"]
+    net = build("fsrf", config, runs.cached_dataset("synthetic-quick").spec)
     path = save_method(net, tmp_path / "model.safetensors")
     shown = execute(
         "fig_representation", tmp_path / "run.ipynb", checkpoint=str(path), samples=60, drawn=20
