@@ -9,10 +9,6 @@ __all__ = ['add_data_arguments', 'run_data_command', 'data_main']
 import argparse, re, sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from ..core import FormatError, FsrfError
-from ..data.files.check import check, show
-from ..data.files.read import read
-from ..data.files.write import write_mmsa, write_npz
 
 # %% ../../nbs/9_cli/01_data_command.ipynb #0df74a7c
 def _bytes(text):
@@ -52,6 +48,7 @@ def add_data_arguments(parser: ArgumentParser) -> None:
 # %% ../../nbs/9_cli/01_data_command.ipynb #4783691a
 def run_data_command(args: Namespace) -> int:
     "Do what the parsed arguments of `fsrf data` say; returns the exit code."
+    from fsrf.data.files.check import check, show
     options = dict(table=args.table, folds=args.folds, max_len=args.max_len, memory=args.memory)
     path = args.path[0] if len(args.path) == 1 else args.path
     if args.data_command == 'convert':
@@ -65,6 +62,9 @@ def run_data_command(args: Namespace) -> int:
     return code
 
 def _convert(path, out, zero, options):
+    from fsrf.core import FormatError
+    from fsrf.data.files.read import read
+    from fsrf.data.files.write import write_mmsa, write_npz
     ending = Path(out).suffix
     write = {'.pkl': write_mmsa, '.npz': write_npz}.get(ending)
     if write is None:
@@ -79,6 +79,7 @@ def data_main(argv: list[str] | None = None) -> int:
                             description='Look at data files, safely: nothing in them is run.')
     add_data_arguments(parser)
     args = parser.parse_args(argv)
+    from fsrf.core import FsrfError
     try: return run_data_command(args)
     except FsrfError as e:
         print(f'fsrf: error: {e}', file=sys.stderr)
