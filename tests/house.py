@@ -47,7 +47,7 @@ def default_exp(path: Path) -> str | None:
 
 
 def floor_of(path: Path) -> tuple[int, int]:
-    "(number of the wing, of the page in it): nbs/1_data/files/18_read.ipynb is (1, 18)"
+    "(number of the wing, of the page in it): nbs/1_data/files/24_read.ipynb is (1, 18)"
     folders = path.relative_to(ROOT / "nbs").parts[:-1]
     wing = int(folders[0].split("_")[0]) if folders else 0
     number = re.match(r"(\d\d)_", path.name)

@@ -95,6 +95,12 @@ def test_every_folder_has_its_number():
     assert {f.split("_")[1] for f in folders} == {n.split(".")[1] for n in floors()} - {"core"}
 
 
+def test_no_two_pages_of_a_folder_share_a_number():
+    for folder in {p.parent for p in PAGES}:
+        numbers = [p.name[:2] for p in folder.glob("[0-9][0-9]_*.ipynb")]
+        assert len(numbers) == len(set(numbers)), f"{name_of(folder)}: {sorted(numbers)}"
+
+
 # --- wings ----------------------------------------------------------------------------------------
 
 
