@@ -16,7 +16,6 @@ from torch import nn
 from ..core import Config, FsrfError, setting
 from ..data.dataset import Batch, DataSpec, ModalitySpec
 from .base import Method, shape_logits, task_loss
-from ..missing.training_views import MRMLaw, views
 from ..nn.layers import POOLS, Fusion, Head, SequenceEncoder, VectorEncoder
 
 # %% ../../nbs/4_methods/02_backbone.ipynb #b6b43f60
@@ -71,10 +70,6 @@ class BackboneMethod(Method):
 
     def loss(self, batch: Batch, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
         return self.total(dict(task=(1., task_loss(self.spec, self.predict(batch), batch.y))))
-
-    def incomplete(self, batch: Batch, generator: torch.Generator, n: int = 1) -> Batch:
-        "`n` MRM views of each sample under the config's `frame_drop`, one after the other."
-        return views(batch, MRMLaw(p_frames=self.config.frame_drop), generator, n)
 
 # %% ../../nbs/4_methods/02_backbone.ipynb #8cb047b2
 @patch

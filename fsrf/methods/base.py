@@ -21,6 +21,7 @@ from torch import nn
 
 from ..core import Config, FsrfError
 from ..data.dataset import Batch, DataSpec, MultimodalDataset
+from ..missing.training_views import MRMLaw, views
 
 # %% ../../nbs/4_methods/01_base.ipynb #4f27ca39
 def sample_loss(spec: DataSpec, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -75,6 +76,12 @@ class Method(nn.Module):
         "{part: (weight, scalar)} -> what `loss` returns: the weighted sum; each part, unweighted."
         parts = {name: value.detach() for name, (_, value) in terms.items()}
         return sum(weight*value for weight, value in terms.values()), parts
+
+    def incomplete(self, batch: Batch, generator: torch.Generator, n: int = 1) -> Batch:
+        """`n` MRM views of each sample, one after the other (see `missing.views`).
+
+        For methods whose config has `frame_drop`, the probability that frames drop."""
+        return views(batch, MRMLaw(p_frames=self.config.frame_drop), generator, n)
 
     def prepare(self, train: MultimodalDataset, valid: MultimodalDataset,
                 final: MultimodalDataset | None = None) -> None:

@@ -18,7 +18,6 @@ from ..core import setting
 from ..data.dataset import Batch, DataSpec
 from .backbone import BackboneConfig
 from .base import Method, register, sample_loss, shape_logits
-from ..missing.training_views import MRMLaw, mrm
 from ..nn.crossmodal import CrossTransformer, Directions, FrameEncoder, ResidualBlock
 from ..nn.graph import GraphUnit
 from ..nn.layers import POOLS, masked_mean, time_mean
@@ -196,7 +195,7 @@ def space_terms(self: DMD, name: str, vectors: Tensor, view: Batch) -> dict[str,
 # %% ../../nbs/4_methods/dmd.ipynb #f2a8925b
 @patch
 def loss(self: DMD, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict]:
-    view = mrm(batch, MRMLaw(p_frames=self.config.frame_drop), generator)
+    view = self.incomplete(batch, generator)
     parts = self.decoupled(view)
     h, logits = self.join(parts)
     pooled = torch.stack([time_mean(c_m, key) for c_m, key in zip(parts.c, parts.keys)], 1)

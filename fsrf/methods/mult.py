@@ -15,7 +15,6 @@ from ..core import setting
 from ..data.dataset import Batch, DataSpec
 from .backbone import BackboneConfig
 from .base import Method, register, shape_logits, task_loss
-from ..missing.training_views import MRMLaw, mrm
 from ..nn.crossmodal import Directions, FrameEncoder, ResidualBlock
 from ..nn.layers import POOLS
 
@@ -61,5 +60,5 @@ class MulT(Method):
         return shape_logits(self.spec, flat)
 
     def loss(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict]:
-        view = mrm(batch, MRMLaw(p_frames=self.config.frame_drop), generator)
+        view = self.incomplete(batch, generator)
         return self.total(dict(task=(1., task_loss(self.spec, self.predict(view), view.y))))
