@@ -1,4 +1,4 @@
-"""Properties of fsrf.data, fsrf.synthetic and fsrf.devsets: bad input is refused by name, the same
+"""Properties of data sets, planted and real: bad input is refused by name, the same
 seed gives the same bytes, folds partition, and the development sets hold what their files hold."""
 
 import os
@@ -68,7 +68,7 @@ def small(n=15, seed=0, **changes):
     return MultimodalDataset(**{**d, **changes})
 
 
-# --- fsrf.data ------------------------------------------------------------------------------------
+# --- data sets --------------------------------------------------------------------------------------
 
 
 @props
@@ -290,7 +290,7 @@ def test_unknown_data_sets_are_refused_with_the_known_names():
         del DATASETS["mine"]
 
 
-# --- fsrf.synthetic -------------------------------------------------------------------------------
+# --- synthetic sets ---------------------------------------------------------------------------------
 
 
 @props
@@ -443,7 +443,7 @@ def test_probes_see_through_linear_maps_only(seed):
     )
 
 
-# --- fsrf.devsets: what needs no files ------------------------------------------------------------
+# --- development sets: what needs no files --------------------------------------------------------
 
 
 @props
@@ -582,7 +582,7 @@ def test_a_broken_member_is_refused(folder):
         load_dataset("meld-3class-glove")
 
 
-# --- fsrf.devsets: the files themselves -----------------------------------------------------------
+# --- development sets: the files themselves --------------------------------------------------------
 
 
 @pytest.fixture

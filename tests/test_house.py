@@ -139,6 +139,18 @@ def test_a_fresh_interpreter_needs_no_import_for_its_side_effect(code):
     assert done.returncode == 0, done.stderr
 
 
+FRONT_PAGES = [p for p in PAGES if p.name.startswith("00_") and p.parent != ROOT / "nbs"]
+
+
+@every(FRONT_PAGES)
+def test_the_front_page_of_a_wing_names_its_pages(path):
+    "Each by its title, so that a reader finds it again"
+    text = "".join("".join(cell["source"]) for cell in read(path)["cells"])
+    for page in path.parent.glob("*.ipynb"):
+        title = "".join(read(page)["cells"][0]["source"]).splitlines()[0].removeprefix("# ")
+        assert page == path or f"[{title}]({page.name})" in text, f"{page.name} is not named"
+
+
 # --- code -----------------------------------------------------------------------------------------
 
 GENERATED = re.compile(r"^(__all__ = \[|           ')")  # nbdev writes these lines
