@@ -199,11 +199,11 @@ def _crowd(ax, table, methods, positions, label, **look):
         ax.plot(positions, table.mean.loc[method]*table.scale, linestyle='', color='#888888',
                 label=None if i else label, zorder=1, **look)
 
-def _inter_panel(ax, table, label):
+def _inter_panel(ax, table, label, busy):
     "One inter-modality table: a group of points per column, every second group shaded."
     methods = figure_order(table.mean.index)
     shown, others, floors = methods, [], []
-    if len(methods) > BUSY:
+    if busy:
         shown = [m for m in methods if m in HIGHLIGHTED]
         floors = [m for m in methods if m in floor_names()]
         others = [m for m in methods if m not in {*shown, *floors}]
@@ -230,7 +230,7 @@ def inter_figure(rows: pd.DataFrame, metric: str | None = None) -> ShownFigure:
     fig, panels = panel_grid(rows, 13, 3., per_line=1) if busy else panel_grid(rows, width=6.4)
     for ax, found in panels:
         label = metric_label(metric or headline(found))
-        _inter_panel(ax, inter_table(found, metric), label)
+        _inter_panel(ax, inter_table(found, metric), label, busy)
         ax.set_title(one_dataset(found), fontsize=10)
     _legend(fig)
     return fig
