@@ -61,6 +61,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                            'fsrf.core.hash_file': ('core.html#hash_file', 'fsrf/core.py'),
                            'fsrf.core.hash_json': ('core.html#hash_json', 'fsrf/core.py'),
                            'fsrf.core.pick_device': ('core.html#pick_device', 'fsrf/core.py'),
+                           'fsrf.core.public_names': ('core.html#public_names', 'fsrf/core.py'),
                            'fsrf.core.read_json': ('core.html#read_json', 'fsrf/core.py'),
                            'fsrf.core.seeded': ('core.html#seeded', 'fsrf/core.py'),
                            'fsrf.core.setting': ('core.html#setting', 'fsrf/core.py'),

@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['PRECISIONS', 'FsrfError', 'FormatError', 'find_root', 'data_root', 'canonical_json', 'hash_json', 'hash_arrays',
            'hash_file', 'code_version', 'commit', 'stable_seed', 'generator', 'seeded', 'pick_device', 'autocast',
-           'atomic_file', 'write_atomic', 'write_json', 'read_json', 'setting', 'Config']
+           'atomic_file', 'write_atomic', 'write_json', 'read_json', 'setting', 'Config', 'public_names']
 
 # %% ../nbs/00_core.ipynb #268ad0cb
 import contextlib, dataclasses, hashlib, json, os, subprocess, tempfile, typing
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 import numpy as np, torch
 
 # %% ../nbs/00_core.ipynb #7be2e251
@@ -249,3 +250,9 @@ class Config:
     def hash(self) -> str:
         "16 hex digits that name the values of all fields."
         return hash_json(self.to_dict())
+
+# %% ../nbs/00_core.ipynb #5289a2b9
+def public_names(namespace: Mapping[str, object]) -> list[str]:
+    "The names of a module's globals that are no modules and do not begin with an underscore."
+    return [name for name, thing in namespace.items()
+            if not name.startswith('_') and not isinstance(thing, ModuleType)]

@@ -68,7 +68,7 @@ def small(n=15, seed=0, **changes):
     return MultimodalDataset(**{**d, **changes})
 
 
-# --- data sets --------------------------------------------------------------------------------------
+# --- data sets ------------------------------------------------------------------------------------
 
 
 @props
@@ -290,7 +290,7 @@ def test_unknown_data_sets_are_refused_with_the_known_names():
         del DATASETS["mine"]
 
 
-# --- synthetic sets ---------------------------------------------------------------------------------
+# --- synthetic sets -------------------------------------------------------------------------------
 
 
 @props
@@ -582,7 +582,7 @@ def test_a_broken_member_is_refused(folder):
         load_dataset("meld-3class-glove")
 
 
-# --- development sets: the files themselves --------------------------------------------------------
+# --- development sets: the files themselves -------------------------------------------------------
 
 
 @pytest.fixture

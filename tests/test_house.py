@@ -123,6 +123,13 @@ def test_no_two_modules_of_a_wing_share_a_public_name(path):
     assert not {n: m for n, m in homes.items() if len(m) > 1}
 
 
+@every(DOORS)
+def test_a_wing_shows_no_modules(path):
+    "`from fsrf.methods import *` would make `fsrf` another module"
+    wing = importlib.import_module(module_name(path))
+    assert not [n for n in wing.__all__ if inspect.ismodule(getattr(wing, n))]
+
+
 FRESH = [
     "from fsrf.data import MultimodalDataset, load_dataset; load_dataset('synthetic-quick')",
     "from fsrf.data.dataset import load_dataset; load_dataset('synthetic-quick?sizes=[20,10,10]')",

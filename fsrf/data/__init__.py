@@ -6,6 +6,7 @@
 __all__ = []
 
 # %% ../../nbs/1_data/00_data.ipynb #e9625cb5
+from ..core import public_names as _public_names
 from .batch import *
 from .arrays import *
 from .dataset import *
@@ -16,4 +17,4 @@ from .entries import *
 from .cache import *
 from .files import *
 
-__all__ = [name for name in dir() if not name.startswith('_')]
+__all__ = _public_names(globals())

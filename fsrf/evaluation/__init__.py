@@ -6,6 +6,7 @@
 __all__ = []
 
 # %% ../../nbs/5_evaluation/00_evaluation.ipynb #984053ed
+from ..core import public_names as _public_names
 from .metrics import *
 from .stats import *
 from .sweep import *
@@ -15,4 +16,4 @@ from .probes import *
 from .curves import *
 from .variance import *
 
-__all__ = [name for name in dir() if not name.startswith('_')]
+__all__ = _public_names(globals())

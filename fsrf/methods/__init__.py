@@ -6,6 +6,7 @@
 __all__ = []
 
 # %% ../../nbs/4_methods/00_methods.ipynb #0028574c
+from ..core import public_names as _public_names
 from .base import *
 from .backbone import *
 from .checkpoint import *
@@ -13,4 +14,4 @@ from .linear import *
 
 load_methods()
 
-__all__ = [name for name in dir() if not name.startswith('_')]
+__all__ = _public_names(globals())

@@ -6,8 +6,9 @@
 __all__ = []
 
 # %% ../../nbs/2_missing/00_missing.ipynb #4b026663
+from ..core import public_names as _public_names
 from .fields import *
 from .conditions import *
 from .training_views import *
 
-__all__ = [name for name in dir() if not name.startswith('_')]
+__all__ = _public_names(globals())

@@ -6,6 +6,7 @@
 __all__ = []
 
 # %% ../../nbs/3_nn/00_nn.ipynb #7ce094fb
+from ..core import public_names as _public_names
 from .layers import *
 from .crossmodal import *
 from .factorization import *
@@ -13,4 +14,4 @@ from .distillation import *
 from .information import *
 from .graph import *
 
-__all__ = [name for name in dir() if not name.startswith('_')]
+__all__ = _public_names(globals())

@@ -6,6 +6,7 @@
 __all__ = []
 
 # %% ../../nbs/7_report/00_report.ipynb #6d9b0770
+from ..core import public_names as _public_names
 from ..evaluation.rows import example_rows, read_rows, select_rows
 from ..methods.base import floor_names
 from .table import *
@@ -14,4 +15,4 @@ from .figures import *
 from .differences import *
 from .formats import *
 
-__all__ = [name for name in dir() if not name.startswith('_')]
+__all__ = _public_names(globals())

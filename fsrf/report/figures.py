@@ -242,16 +242,16 @@ def _name_at_end(ax, history, parts):
     "The names of lines at their right ends, spread so that none hides another."
     last = history[parts].iloc[-1].sort_values(ascending=False)
     heights = [ax.transAxes.inverted().transform(ax.transData.transform((0, v)))[1] for v in last]
-    apart = .09
     for i in range(1, len(heights)):
-        heights[i] = min(heights[i], heights[i - 1] - apart)
+        heights[i] = min(heights[i], heights[i - 1] - .09)
     heights[-1] = max(heights[-1], 0)
     for i in reversed(range(len(heights) - 1)):
-        heights[i] = max(heights[i], heights[i + 1] + apart)
+        heights[i] = max(heights[i], heights[i + 1] + .09)
     for part, height in zip(last.index, heights):
         color = _MAIN_PARTS.get(part, ('#666666', 0))[0]
         ax.text(1.02, height, part, transform=ax.transAxes, fontsize=7, va='center', color=color)
 
+# %% ../../nbs/7_report/03_figures.ipynb #d1c054fd
 def _loss_parts(ax, history, parts):
     "The parts of the loss by epoch, named at the end of their lines; loss and task stand out."
     for part in parts:
@@ -264,8 +264,7 @@ def _loss_parts(ax, history, parts):
 def learning_figure(history: Sequence[dict]) -> ShownFigure:
     "Loss parts (left) and validation score (right) by epoch; a line marks the epoch that is kept."
     history = pd.DataFrame(history).set_index('epoch')
-    others = ('valid', 'seconds')
-    parts = [c for c in history if c not in others and history[c].notna().any()]
+    parts = [c for c in history if c not in ('valid', 'seconds') and history[c].notna().any()]
     kept = history.valid.idxmax()
     fig = new_figure(9, 2.9)
     left, right = fig.subplots(1, 2)

@@ -6,6 +6,7 @@
 __all__ = []
 
 # %% ../../nbs/8_runs/00_runs.ipynb #7e4e4a54
+from ..core import public_names as _public_names
 from .spec import *
 from .kernels import *
 from .limits import *
@@ -16,4 +17,4 @@ from .grid import *
 from .status import *
 from .search import *
 
-__all__ = [name for name in dir() if not name.startswith('_')]
+__all__ = _public_names(globals())

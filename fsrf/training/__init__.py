@@ -6,7 +6,8 @@
 __all__ = []
 
 # %% ../../nbs/6_training/00_training.ipynb #04592b08
+from ..core import public_names as _public_names
 from .fit import *
 from .cost import *
 
-__all__ = [name for name in dir() if not name.startswith('_')]
+__all__ = _public_names(globals())

@@ -6,6 +6,7 @@
 __all__ = []
 
 # %% ../../../nbs/1_data/files/00_files.ipynb #28d9e874
+from ...core import public_names as _public_names
 from .content import *
 from .safe_pickle import *
 from .pickle_splits import *
@@ -16,4 +17,4 @@ from .read import *
 from .write import *
 from .check import *
 
-__all__ = [name for name in dir() if not name.startswith('_')]
+__all__ = _public_names(globals())
