@@ -130,12 +130,8 @@ def batch(self: StoredDataset, index: torch.Tensor | None = None,
     return to_device(Batch(x, length, torch.from_numpy(self.y[rows]), index.clone()), device)
 
 @patch
-def tensors(self: StoredDataset, device: torch.device | str = 'cpu') -> Batch:
-    "The whole data set as one `Batch` on `device`, kept."
-    kept = self.__dict__.setdefault('_tensors', {})
-    key = str(device)
-    if key not in kept: kept[key] = self.batch(None, device)
-    return kept[key]
+def _whole(self: StoredDataset, device: torch.device | str) -> Batch:
+    return self.batch(None, device)
 
 # %% ../../nbs/1_data/08_cache.ipynb #c2c3b48b
 def open_entry(name: str, root: Path | str | None = None) -> StoredDataset:

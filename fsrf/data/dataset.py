@@ -199,12 +199,15 @@ def tensors(self: MultimodalDataset, device: torch.device | str = 'cpu') -> Batc
     "The whole data set as one `Batch` on `device` (kept, so that a second call costs no time)."
     kept = self.__dict__.setdefault('_tensors', {})
     key = str(device)
-    if key not in kept:
-        def tensor(a): return torch.from_numpy(np.ascontiguousarray(a))
-        x = {m: tensor(v) for m, v in self.x.items()}
-        length = {m: tensor(v) for m, v in self.length.items()}
-        kept[key] = to_device(Batch(x, length, tensor(self.y), torch.arange(len(self))), device)
+    if key not in kept: kept[key] = self._whole(device)
     return kept[key]
+
+@patch
+def _whole(self: MultimodalDataset, device: torch.device | str) -> Batch:
+    def tensor(a): return torch.from_numpy(np.ascontiguousarray(a))
+    x = {m: tensor(v) for m, v in self.x.items()}
+    length = {m: tensor(v) for m, v in self.length.items()}
+    return to_device(Batch(x, length, tensor(self.y), torch.arange(len(self))), device)
 
 # %% ../../nbs/1_data/03_dataset.ipynb #8b437dfd
 @patch

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 from ..core import FsrfError, read_json
-from ..evaluation.rows import read_rows
+from ..evaluation.rows import FOLDER, read_rows
 from .limits import Limits, Stopped, run_bounded
 from .progress import PROGRESS_FILE, Heartbeat
 from .remote import RemoteRuns, is_url, scratch_folder
@@ -27,8 +27,7 @@ def _has_ended(folder: Path) -> bool:
 def _rows_belong(folder: Path, spec: RunSpec) -> bool:
     "Are the rows of this method, data set, seed and repetition, and of all its folds?"
     rows = read_rows(folder)
-    same = all((rows[name] == getattr(spec, name)).all()
-               for name in ('method', 'dataset', 'seed', 'repeat'))
+    same = all((rows[name] == getattr(spec, name)).all() for name in FOLDER)
     return same and set(rows.fold) == set(spec.folds or (0,))
 
 # %% ../../nbs/8_runs/07_execute.ipynb #f5ff6330

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 import pandas as pd
 from ..core import FsrfError, read_json, write_atomic
-from ..evaluation.rows import read_rows
+from ..evaluation.rows import FOLDER, read_rows
 from .execute import faults, is_done
 from .grid import unfinished
 from .remote import MARKER, RemoteRuns, is_url
@@ -72,7 +72,7 @@ def newest_of_each(folders: Iterable[Path]) -> list[Path]:
     latest = {}
     for folder in sorted(folders, key=lambda folder: (folder/'rows.json').stat().st_mtime_ns):
         row = read_json(folder/'rows.json')[0]
-        latest[tuple(row[name] for name in ('method', 'dataset', 'seed', 'repeat'))] = folder
+        latest[tuple(row[name] for name in FOLDER)] = folder
     return sorted(latest.values())
 
 # %% ../../nbs/8_runs/09_status.ipynb #1234f22f

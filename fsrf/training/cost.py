@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode, flop_registry, sdpa_flop_c
 from ..core import FsrfError, generator, seeded
 from ..data.dataset import Batch, DataSpec, MultimodalDataset, repeat_batch
 from ..methods.base import METHODS, Method, build, floor_names, n_parameters
-from .fit import TrainConfig, train_epoch
+from .fit import TrainConfig, make_optimizer, train_epoch
 
 # %% ../../nbs/6_training/02_cost.ipynb #b3973dcc
 def with_teacher(method: Method) -> Method:
@@ -141,8 +141,7 @@ BASE = 'plain_mrm'
 
 def _epoch(methods: list[Method], train: MultimodalDataset, config: TrainConfig) -> Callable:
     "A function that trains each of `methods` for one epoch on `train`."
-    optimizers = [torch.optim.AdamW(m.parameters(), config.lr, weight_decay=config.weight_decay,
-                                    fused=True) for m in methods]
+    optimizers = [make_optimizer(method, config) for method in methods]
     def epoch():
         for method, optimizer in zip(methods, optimizers):
             train_epoch(method, train, optimizer, config, seed=0, epoch=0, device='cpu')
