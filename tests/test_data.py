@@ -103,7 +103,7 @@ def test_one_bad_value_anywhere_is_named(modality, value, place):
         (dict(x=dict(language=np.ones((14, 4, 3)), audio=np.ones((15, 1, 2)))), "language"),
         (dict(task="ranking"), "unknown task"),
         (dict(y=np.full(15, 2)), "0..1"),
-        (dict(y=np.full(15, -1)), "outside the task"),
+        (dict(y=np.full(15, -1)), "labels are missing"),
         (dict(y=np.full(15, 0.5)), "outside the task"),
         (dict(y=np.full(14, 1)), "wrong shape of labels"),
         (dict(y=np.full(15, np.nan), task="regression"), "NaN"),

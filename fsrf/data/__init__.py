@@ -15,6 +15,7 @@ from .synthetic import *
 from .development_sets import *
 from .entries import *
 from .cache import *
+from .labels import *
 from .files import *
 
 __all__ = _public_names(globals())

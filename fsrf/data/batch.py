@@ -108,6 +108,12 @@ class Batch:
         "Which modalities have any observed frame: bool (B, M)."
         return torch.stack([o.any(1) for o in self.observed.values()], 1)
 
+    @property
+    def labelled(self) -> torch.Tensor:
+        "Which samples have a label, bool (B,): without one `y` is -1 (each label), or NaN."
+        has = ~self.y.isnan() if self.y.is_floating_point() else self.y >= 0
+        return has if has.dim() == 1 else has.all(1)
+
 # %% ../../nbs/1_data/01_batch.ipynb #12c07dda
 _FIELDS = tuple(field.name for field in dataclasses.fields(Batch))
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np, pandas as pd, torch
 from fastcore.basics import patch
 from ..core import FsrfError, generator, hash_arrays
-from .arrays import (PARTS, Statistics, as_array, check_assignment, check_features,
-                              check_labels, filled_frames, make_folds, usable_std, z_scores)
+from .arrays import (PARTS, UNLABELLED, Statistics, as_array, check_assignment,
+                              check_features, check_labels, filled_frames, lacks_label, make_folds,
+                              unlabelled_rows, usable_std, z_scores)
 from .batch import Batch, DataSpec, map_batch, to_device
 # These can be imported from this module too:
 from .batch import (TASKS, ModalitySpec, blank, concatenate, first_samples,  # noqa: F401
@@ -27,7 +28,8 @@ class MultimodalDataset:
 
     `x[m]` (N, T_m, d_m) and `length[m]` (N,) with zeros as padding; `y` (N,), or (N, labels) for
     `multilabel-binary`; `split` (N,) of 'train', 'valid', 'test'; `folds` (repeats, N) of fold
-    numbers. Arrays of N entries in `meta` follow the samples.
+    numbers. A sample that is 'unlabelled' there, or -1 in `folds`, has y = -1 (a regression: NaN).
+    Arrays of N entries in `meta` follow the samples.
     """
     name: str
     x: Mapping[str, np.ndarray]
@@ -47,7 +49,8 @@ class MultimodalDataset:
         for m in self.x: check_features(m, self.x[m], self.length[m], len(self))
         shapes = {m: v.shape for m, v in self.x.items()}
         self.spec = DataSpec.from_shapes(shapes, self.task, self.class_names)
-        check_labels(self.y, self.task, self.spec.n_classes, len(self))
+        unlabelled = unlabelled_rows(self.split, self.folds, len(self))
+        check_labels(self.y, self.task, self.spec.n_classes, len(self), unlabelled)
         self.y = np.asarray(self.y, dtype=np.float32 if self.task == 'regression' else np.int64)
 
     def __len__(self) -> int: return len(self.ids)
@@ -84,6 +87,11 @@ def n_folds(self: MultimodalDataset) -> int:
 def n_repeats(self: MultimodalDataset) -> int:
     "Repeats of the cross-validation; 1 for a published split."
     return 1 if self.folds is None else len(self.folds)
+
+@patch(as_prop=True)
+def labelled(self: MultimodalDataset) -> np.ndarray:
+    "Which samples have a label: bool (N,)."
+    return ~lacks_label(self.y)
 
 # %% ../../nbs/1_data/03_dataset.ipynb #c38a649a
 @patch(as_prop=True)
@@ -126,13 +134,17 @@ def select(self: MultimodalDataset, index: np.ndarray | list) -> MultimodalDatas
 
 # %% ../../nbs/1_data/03_dataset.ipynb #e8f71ed9
 def joined(a: MultimodalDataset, b: MultimodalDataset) -> MultimodalDataset:
-    "The samples of `a`, then those of `b`, two parts of one data set; without split or folds."
+    """The samples of `a`, then those of `b`, two parts of one data set; without split or folds.
+
+    A split is there, and says 'train' of the others, where some samples are unlabelled."""
     def both(u, v):
         per_sample = isinstance(u, np.ndarray) and len(u) == len(a)
         return np.concatenate([u, v]) if per_sample else u
+    y = both(a.y, b.y)
+    split = np.where(lacks_label(y), UNLABELLED, 'train') if lacks_label(y).any() else None
     return dataclasses.replace(
-        a, x={m: both(v, b.x[m]) for m, v in a.x.items()}, y=both(a.y, b.y), ids=[*a.ids, *b.ids],
-        length={m: both(v, b.length[m]) for m, v in a.length.items()}, split=None, folds=None,
+        a, x={m: both(v, b.x[m]) for m, v in a.x.items()}, y=y, ids=[*a.ids, *b.ids],
+        length={m: both(v, b.length[m]) for m, v in a.length.items()}, split=split, folds=None,
         meta={k: both(v, b.meta[k]) for k, v in a.meta.items()})
 
 # %% ../../nbs/1_data/03_dataset.ipynb #5e12d2a4
@@ -170,14 +182,16 @@ def assignment(self: MultimodalDataset, fold: int = 0, repeat: int = 0) -> np.nd
     k = int(numbers.max()) + 1
     if not 0 <= fold < k:
         raise FsrfError('no such fold', where=self.name, expected=f'0..{k-1}', found=fold)
-    return np.where(numbers == fold, 'test', np.where(numbers == (fold+1) % k, 'valid', 'train'))
+    parts = np.where(numbers == fold, 'test', np.where(numbers == (fold+1) % k, 'valid', 'train'))
+    return np.where(numbers == -1, UNLABELLED, parts)
 
 # %% ../../nbs/1_data/03_dataset.ipynb #39c9e4f3
 @patch
 def _part_rows(self: MultimodalDataset, fold: int, repeat: int) -> dict[str, np.ndarray]:
-    "Row numbers of each part; an empty one is an error."
+    "Row numbers of each part; an empty one is an error, but for the unlabelled one, left out."
     which = self.assignment(fold, repeat)
-    rows = {part: np.flatnonzero(which == part) for part in PARTS}
+    rows = {part: np.flatnonzero(which == part) for part in (*PARTS, UNLABELLED)}
+    if not len(rows[UNLABELLED]): del rows[UNLABELLED]
     for part, numbers in rows.items():
         if len(numbers): continue
         raise FsrfError('an empty part', where=f'{self.name}, {part}', expected=', '.join(PARTS))
@@ -187,7 +201,9 @@ def _part_rows(self: MultimodalDataset, fold: int, repeat: int) -> dict[str, np.
 @patch
 def parts(self: MultimodalDataset, fold: int = 0, repeat: int = 0,
           scale: bool = True) -> dict[str, MultimodalDataset]:
-    "{'train': .., 'valid': .., 'test': ..}; with `scale`, standardised by train's statistics."
+    """{'train': .., 'valid': .., 'test': ..}; with `scale`, standardised by train's statistics.
+
+    Where there are unlabelled samples, they are the part 'unlabelled'."""
     out = {part: self.select(rows) for part, rows in self._part_rows(fold, repeat).items()}
     if not scale: return out
     statistics = column_statistics(out['train'])
@@ -237,13 +253,16 @@ def _like_lengths(order: torch.Tensor, length: torch.Tensor, size: int,
 
 # %% ../../nbs/1_data/03_dataset.ipynb #2b0a51b8
 @patch
+def shuffled(self: MultimodalDataset, size: int, generator: torch.Generator) -> torch.Tensor:
+    "The samples' places (N,) in the order of a shuffled epoch with batches of `size`."
+    order = torch.randperm(len(self), generator=generator)
+    return _like_lengths(order, self.longest(), size, generator)
+
+@patch
 def batches(self: MultimodalDataset, size: int, generator: torch.Generator | None = None,
             device: torch.device | str = 'cpu') -> Iterator[Batch]:
     "An epoch in batches of at most `size` samples: in order, or shuffled by `generator`."
-    order = torch.arange(len(self))
-    if generator is not None:
-        shuffled = torch.randperm(len(self), generator=generator)
-        order = _like_lengths(shuffled, self.longest(), size, generator)
+    order = torch.arange(len(self)) if generator is None else self.shuffled(size, generator)
     for index in order.split(size): yield self.batch(index, device)
 
 # %% ../../nbs/1_data/03_dataset.ipynb #d72150b2
