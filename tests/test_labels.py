@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from fsrf.core import FsrfError
+from fsrf.core import FsrfError, seeded
 from fsrf.data import (
     MultimodalDataset,
     SyntheticConfig,
@@ -20,6 +20,9 @@ from fsrf.data import (
     summary,
 )
 from fsrf.data.dataset import DATASETS
+from fsrf.methods.base import METHODS, task_loss
+from fsrf.runs.search import run_trial
+from fsrf.training import TrainConfig, epoch_batches, fit
 
 TASKS = {  # task: (labels of twelve samples, what stands for none, names)
     "binary": (np.arange(12) % 2, -1, ()),
@@ -192,3 +195,169 @@ def test_bad_names_are_refused(name, words):
     with pytest.raises(FsrfError) as e:
         load_dataset(name)
     assert words in str(e.value)
+
+
+# --- training -------------------------------------------------------------------------------------
+
+
+class Watching(METHODS["plain_mrm"][0]):
+    "plain-MRM that uses samples without a label: it pulls their logits to 0, and notes its batches"
+
+    uses_unlabelled = True
+
+    def loss(self, batch, generator):
+        self.__dict__.setdefault("seen", []).append((batch.index.tolist(), batch.labelled.sum()))
+        logits = self.predict(self.incomplete(batch, generator))
+        task = task_loss(self.spec, logits[batch.labelled], batch.y[batch.labelled])
+        return task + 0.1 * logits.square().mean(), dict(task=task.detach())
+
+
+PLANTED = SyntheticConfig(sizes=(90, 20, 20), lengths=(3, 1, 1), dims=(4, 3, 2), k=2)
+FEW = TrainConfig(epochs=3, batch_size=16, average=1.0)
+
+
+def few(labels=20, **changes):
+    return keep_labels(make_synthetic(PLANTED.replace(**changes)), labels).parts()
+
+
+def train(parts, config=FEW, method=Watching, seed=0, unlabelled=True, **more):
+    with seeded("init", seed):
+        net = method(method.config_class(), parts["train"].spec)
+    net.name = "watching"
+    rest = parts["unlabelled"] if unlabelled else None
+    how = dict(seed=seed, device="cpu", progress=False, unlabelled=rest)
+    return net, fit(net, parts["train"], parts["valid"], config, **how, **more)
+
+
+def weights(net):
+    return torch.cat([w.flatten() for w in net.state_dict().values()])
+
+
+def test_each_step_sees_as_many_samples_without_a_label():
+    parts = few()
+    net, history = train(parts)
+    sizes = [(len(index), int(labelled)) for index, labelled in net.seen]
+    assert sizes == [(32, 16), (8, 4)] * 3 and len(history) == 3
+    for index, labelled in net.seen:
+        assert max(index[:labelled]) < 20 <= min(index[labelled:]) and max(index) < 90
+    epochs = [net.seen[i][0][16:] + net.seen[i + 1][0][4:] for i in (0, 2, 4)]
+    assert [len(set(e)) for e in epochs] == [20] * 3  # no sample twice before all were seen
+    assert len(set(sum(epochs, []))) > 40  # each epoch starts elsewhere
+
+
+def test_the_stream_goes_through_all_of_them_before_it_begins_again():
+    parts = few()
+    config = FEW.replace(unlabelled_ratio=2.0, least_steps=7)
+    steps = list(epoch_batches(parts["train"], config, seed=0, epoch=0,
+                               unlabelled=parts["unlabelled"]))  # fmt: skip
+    assert [(n, len(b) - n) for b, n in steps] == [(16, 32), (4, 8)] * 3 + [(16, 32)]
+    drawn = torch.cat([b.index[n:] for b, n in steps]).tolist()
+    assert len(drawn) == 152 and sorted(drawn[:70]) == sorted(drawn[70:140]) == list(range(20, 90))
+    labelled = torch.cat([b.index[:n] for b, n in steps]).tolist()
+    rounds = [labelled[i : i + 20] for i in (0, 20, 40)]
+    assert [sorted(r) for r in rounds] == [list(range(20))] * 3
+    assert len({tuple(r) for r in rounds}) == 3  # reshuffled
+    half = FEW.replace(unlabelled_ratio=0.5)
+    halves = epoch_batches(parts["train"], half, seed=0, epoch=0, unlabelled=parts["unlabelled"])
+    assert [len(b) - n for b, n in halves] == [8, 2]
+
+
+@pytest.mark.parametrize("task", ["multilabel-binary", "regression"])
+def test_labels_that_are_missing_stay_missing_in_a_batch(task):
+    parts = few(task=task)
+    batch, n = next(epoch_batches(parts["train"], FEW, seed=0, epoch=0,
+                                  unlabelled=parts["unlabelled"]))  # fmt: skip
+    y = batch.y[n:]
+    assert (y.isnan() if task == "regression" else y == -1).all()
+    _, history = train(parts)
+    assert np.isfinite([epoch["loss"] for epoch in history]).all()
+
+
+def test_without_such_samples_or_without_a_use_for_them_nothing_changes():
+    parts = few()
+    alone, _ = train(parts, unlabelled=False)
+    none, _ = train(parts, FEW.replace(unlabelled_ratio=0.0))
+    with_them, _ = train(parts)
+    assert [n for _, n in alone.seen] == [16, 4] * 3
+    assert torch.equal(weights(alone), weights(none))
+    assert not torch.equal(weights(alone), weights(with_them))
+    plain = METHODS["plain_mrm"][0]
+    assert not plain.uses_unlabelled
+    one, _ = train(parts, method=plain)
+    other, _ = train(parts, method=plain, unlabelled=False)
+    assert torch.equal(weights(one), weights(other))
+
+
+@pytest.mark.parametrize("least_steps", [0, 3])
+def test_a_run_that_was_cut_off_goes_on_to_the_bit(tmp_path, monkeypatch, least_steps):
+    parts, config = few(), FEW.replace(least_steps=least_steps)
+    whole, history = train(parts, config)
+    clip, calls = torch.nn.utils.clip_grad_norm_, []
+
+    def cut(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 2 * (least_steps or 2) + 2:
+            raise InterruptedError
+        return clip(*args, **kwargs)
+
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", cut)
+    with pytest.raises(InterruptedError):
+        train(parts, config, run_dir=tmp_path)
+    again, resumed = train(parts, config, run_dir=tmp_path)
+    assert torch.equal(weights(whole), weights(again))
+    assert [e["loss"] for e in resumed] == [e["loss"] for e in history]
+    assert len(again.seen) == (least_steps or 2)  # the third epoch alone was made again
+    others = few(label_noise=0.3)["unlabelled"]  # a state is that of its unlabelled samples too
+    _, anew = train(parts | dict(unlabelled=others), config, run_dir=tmp_path)
+    assert anew[0]["loss"] != history[0]["loss"]
+
+
+def test_steps_of_few_labels_are_counted():
+    parts = few(6)
+    net, history = train(parts, FEW.replace(least_steps=5, epochs=2))
+    assert [int(n) for _, n in net.seen] == [6] * 10
+    mean = np.mean([history[0]["task"], history[1]["task"]])
+    assert np.isfinite(mean) and history[1]["task"] < history[0]["task"]
+
+
+def test_a_teacher_is_given_them_if_it_uses_them():
+    class Student(METHODS["plain_mrm"][0]):
+        def teacher(self):
+            return Watching(self.config, self.spec)
+
+        def adopt(self, teacher):
+            self.__dict__["taught_by"] = teacher
+
+    net, _ = train(few(), method=Student)
+    assert [len(index) for index, _ in net.taught_by.seen] == [32, 8] * 3
+
+
+def test_an_unlabelled_part_with_labels_or_of_another_kind_is_refused():
+    parts = few()
+    with pytest.raises(FsrfError, match="has labels"):
+        train(parts | dict(unlabelled=parts["valid"]))
+    other = keep_labels(make_synthetic(PLANTED.replace(dims=(4, 3, 1))), 20).parts()
+    with pytest.raises(FsrfError, match="another kind"):
+        train(parts | dict(unlabelled=other["unlabelled"]))
+
+
+def test_a_refit_is_on_both_labelled_parts_and_the_same_unlabelled_ones():
+    parts = few()
+    net, history = train(parts, FEW.replace(refit=True))
+    kept = max(range(3), key=lambda i: history[i]["valid"]) + 1
+    assert [int(n) for _, n in net.seen] == [16, 16, 8] * kept  # 20 + 20 samples
+    assert min(net.seen[0][0][16:]) >= 40
+
+
+def test_a_search_trial_uses_them(monkeypatch):
+    seen = []
+
+    class Told(Watching):
+        def loss(self, batch, generator):
+            seen.append((len(batch), int(batch.labelled.sum())))
+            return super().loss(batch, generator)
+
+    monkeypatch.setitem(METHODS, "told", (Told, {}))
+    setting = dict(train=dict(epochs=1, batch_size=16), config={})
+    [row] = run_trial("told", "synthetic-quick?labels=20", setting)
+    assert seen == [(32, 16), (8, 4)] and row["epochs"] == 1

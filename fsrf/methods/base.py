@@ -51,6 +51,7 @@ class Method(nn.Module):
     config_class = Config    # the class of its settings
     trainable = True         # False: `prepare` is all the training there is
     is_floor = False         # a line to clear: set apart in tables, never the best
+    uses_unlabelled = False  # True: `loss` is given samples without a label too
     search_space = {}        # what a search may change: {config field: values}
     ablations = {}           # changes whose worth a table shows: {name: {config field: value}}
     known_from = ''          # which part of its paper could be read, where that was not all of it
@@ -64,7 +65,8 @@ class Method(nn.Module):
     def loss(self, batch: Batch, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
         """Batch of complete input -> (scalar loss, {part: detached scalar}).
 
-        All randomness but dropout comes from `generator`."""
+        All randomness but dropout comes from `generator`. Where the class `uses_unlabelled`, some
+        samples (not `batch.labelled`) have no label: the task loss must leave them out."""
         raise NotImplementedError(f'{type(self).__name__} must define loss')
 
     def predict(self, batch: Batch) -> torch.Tensor:

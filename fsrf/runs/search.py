@@ -92,7 +92,8 @@ def run_trial(method: str, dataset: str, setting: dict[str, dict], folds: Sequen
         parts = ds.parts(fold)
         train, valid = parts['train'], parts['valid']
         with seeded('init', SEARCH_SEED, fold): net = build(method, setting['config'], ds.spec)
-        history = fit(net, train, valid, config, seed=SEARCH_SEED, progress=False)
+        history = fit(net, train, valid, config, seed=SEARCH_SEED, progress=False,
+                      unlabelled=parts.get('unlabelled'))
         best = max(history, key=lambda epoch: epoch['valid'])
         seconds = sum(epoch['seconds'] for epoch in history)
         rows.append(dict(fold=fold, valid=best['valid'], kept=best['epoch'] + 1,

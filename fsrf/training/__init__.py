@@ -7,6 +7,7 @@ __all__ = []
 
 # %% ../../nbs/6_training/00_training.ipynb #04592b08
 from ..core import public_names as _public_names
+from .state import *
 from .fit import *
 from .cost import *
 
