@@ -91,6 +91,11 @@ class Method(nn.Module):
 
         What has to be chosen is what does best on `valid` after a fit on `train`."""
 
+    def settle(self, train: MultimodalDataset,
+               unlabelled: MultimodalDataset | None = None) -> None:
+        """Before the first epoch and before each validation: measure what is not trained, such as
+        moments of the training input. No randomness, and no label but those of `train`."""
+
     def teacher(self) -> 'Method | None':
         "A method to train first on the same data, or None."
 

@@ -16,7 +16,7 @@ from ..core import setting
 from ..data.dataset import Batch, DataSpec
 from .backbone import BackboneConfig, BackboneMethod, stack
 from .base import register, task_loss
-from ..nn.factorization import homogeneity, recovery, unit_rows
+from ..nn.constraints import homogeneity, recovery, unit_rows
 from ..nn.layers import PerModality
 
 # %% ../../nbs/4_methods/misa.ipynb #6e75e211

@@ -9,6 +9,8 @@ __all__ = []
 from ..core import public_names as _public_names
 from .layers import *
 from .crossmodal import *
+from .constraints import *
+from .gate import *
 from .factorization import *
 from .distillation import *
 from .information import *

@@ -173,6 +173,7 @@ def _epoch(method: Method, averaged: Method, train: MultimodalDataset,
     start = time.perf_counter()
     losses = train_epoch(method, train, optimizer, config, **which)
     for mean, buffer in zip(averaged.buffers(), method.buffers()): mean.copy_(buffer)
+    averaged.settle(train, which['unlabelled'])
     if sweep: losses['valid'] = validate(averaged, sweep)
     return dict(epoch=which['epoch'], **losses, seconds=time.perf_counter() - start)
 
@@ -182,8 +183,9 @@ def _loop(method: Method, train: MultimodalDataset, valid: MultimodalDataset, *,
           seed: int, run_dir: Path | None, device: torch.device, progress: bool) -> list[dict]:
     """Train `method` until `valid` gains no more, or for `length` epochs with no look at any score;
     it holds the best epoch's weights at the end. Returns the history, a dict per epoch."""
-    averaged = copy.deepcopy(method)
     if not method.uses_unlabelled: unlabelled = None
+    method.settle(train, unlabelled)
+    averaged = copy.deepcopy(method)
     if config.compile:
         for part in method.children(): part.compile()
     optimizer = make_optimizer(method, config, device)
