@@ -200,6 +200,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                       'fsrf/data/development_sets.py'),
                                             'fsrf.data.development_sets.load_mmmo': ( '1_data/development_sets.html#load_mmmo',
                                                                                       'fsrf/data/development_sets.py'),
+                                            'fsrf.data.development_sets.load_mmsd': ( '1_data/development_sets.html#load_mmsd',
+                                                                                      'fsrf/data/development_sets.py'),
                                             'fsrf.data.development_sets.load_mosi': ( '1_data/development_sets.html#load_mosi',
                                                                                       'fsrf/data/development_sets.py'),
                                             'fsrf.data.development_sets.read_arrays': ( '1_data/development_sets.html#read_arrays',
