@@ -1147,6 +1147,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                       'fsrf/methods/mean_teacher.py'),
                                            'fsrf.methods.mean_teacher.MeanTeacher.__init__': ( '4_methods/mean_teacher.html#meanteacher.__init__',
                                                                                                'fsrf/methods/mean_teacher.py'),
+                                           'fsrf.methods.mean_teacher.MeanTeacher.consistency': ( '4_methods/mean_teacher.html#meanteacher.consistency',
+                                                                                                  'fsrf/methods/mean_teacher.py'),
                                            'fsrf.methods.mean_teacher.MeanTeacher.follow': ( '4_methods/mean_teacher.html#meanteacher.follow',
                                                                                              'fsrf/methods/mean_teacher.py'),
                                            'fsrf.methods.mean_teacher.MeanTeacher.loss': ( '4_methods/mean_teacher.html#meanteacher.loss',
