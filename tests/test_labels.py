@@ -1,14 +1,17 @@
 """Samples without a label: where they are allowed, which part they are, what keeps them, and that
 a training that does not use them is not moved by them."""
 
+import concurrent.futures as cf
 import dataclasses
+import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from fsrf.core import FsrfError, seeded
+from fsrf.core import FsrfError, generator, seeded
 from fsrf.data import (
     MultimodalDataset,
     SyntheticConfig,
@@ -19,8 +22,9 @@ from fsrf.data import (
     register_dataset,
     summary,
 )
-from fsrf.data.dataset import DATASETS
+from fsrf.data.dataset import DATASETS, concatenate
 from fsrf.methods.base import METHODS, task_loss
+from fsrf.runs import collect, reproduce
 from fsrf.runs.search import run_trial
 from fsrf.training import TrainConfig, epoch_batches, fit
 
@@ -361,3 +365,102 @@ def test_a_search_trial_uses_them(monkeypatch):
     setting = dict(train=dict(epochs=1, batch_size=16), config={})
     [row] = run_trial("told", "synthetic-quick?labels=20", setting)
     assert seen == [(32, 16), (8, 4)] and row["epochs"] == 1
+
+
+# --- mean teacher ---------------------------------------------------------------------------------
+
+
+class MeanTeacher(METHODS["mean_teacher"][0]):
+    "With a ramp and a mean that matter within a few steps"
+
+    @staticmethod
+    def config_class():
+        return METHODS["mean_teacher"][0].config_class(ramp=4, decay=0.8, layers=1)
+
+
+def test_a_mean_teacher_that_was_cut_off_goes_on_to_the_bit(tmp_path, monkeypatch):
+    parts = few()
+    whole, history = train(parts, method=MeanTeacher)
+    clip, calls = torch.nn.utils.clip_grad_norm_, []
+
+    def cut(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 6:
+            raise InterruptedError
+        return clip(*args, **kwargs)
+
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", cut)
+    with pytest.raises(InterruptedError):
+        train(parts, method=MeanTeacher, run_dir=tmp_path)
+    again, resumed = train(parts, method=MeanTeacher, run_dir=tmp_path)
+    assert [e["loss"] for e in resumed] == [e["loss"] for e in history]
+    assert [name for name in whole.state_dict() if name.startswith("mean.")]
+    for name, weight in whole.state_dict().items():
+        assert torch.equal(weight, again.state_dict()[name]), name
+    assert int(whole.step) == 2 * (1 + max(range(3), key=lambda i: history[i]["valid"]))
+
+
+def test_a_mean_teacher_follows_its_student_and_no_gradient():
+    parts = few()
+    with seeded("mt"):
+        net = MeanTeacher(MeanTeacher.config_class(), parts["train"].spec).train()
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    students = []
+    for step in range(3):
+        students.append([w.detach().clone() for w in net.encoders.parameters()])
+        loss, _ = net.loss(parts["train"].batch(), generator("v", step))
+        optimizer.zero_grad()
+        loss.backward()
+        assert all(w.grad is None for w in net.mean.parameters())
+        optimizer.step()
+    one, two, three = students  # alpha is 0, 1/2, 2/3: the plain mean of all steps so far
+    for i, weight in enumerate(net.mean.encoders.parameters()):
+        torch.testing.assert_close(weight, (one[i] + two[i] + three[i]) / 3)
+    before = weights(net.mean)
+    net.eval().loss(parts["train"].batch(), generator("v"))
+    assert torch.equal(weights(net.mean), before)  # a look at the loss moves nothing
+
+
+def test_what_a_mean_teacher_learns_from_samples_without_a_label_is_consistency_alone():
+    parts = few()
+    with seeded("mt"):
+        net = MeanTeacher(MeanTeacher.config_class(), parts["train"].spec).eval()
+    labelled, more = parts["train"].batch(), parts["unlabelled"].batch()
+    both = concatenate(labelled, more)
+    _, alone = net.loss(labelled, generator("v"))
+    _, parts_of_both = net.loss(both, generator("v"))
+    logits = net.predict(net.incomplete(both, generator("v")))[: len(labelled)]
+    torch.testing.assert_close(parts_of_both["task"], task_loss(net.spec, logits, labelled.y))
+    assert alone["consistency"] != parts_of_both["consistency"]
+    plain, _ = train(parts, method=METHODS["plain_mrm"][0])
+    off = METHODS["mean_teacher"][0].config_class(consistency=0.0)
+    with seeded("init", 0):
+        same = METHODS["mean_teacher"][0](off, parts["train"].spec)
+    fit(same, parts["train"], parts["valid"], FEW, seed=0, device="cpu", progress=False)
+    student = {k: v for k, v in same.state_dict().items() if k in plain.state_dict()}
+    for name, weight in plain.state_dict().items():  # without its term it is plain-MRM, to the bit
+        assert torch.equal(weight, student[name]), name
+
+
+def at_once(function, *arguments):
+    "`submit` without workers"
+    future = cf.Future()
+    future.set_result(function(*arguments))
+    return future
+
+
+def test_a_set_with_few_labels_goes_through_a_grid(tmp_path):
+    name = "synthetic-quick?labels=24&seed=1"
+    settings = dict(train=dict(epochs=1), evaluation=dict(rates=[0.0], mask_seeds=[0]))
+    [made] = reproduce([name], ["mean_teacher"], [0], tmp_path, submit=at_once, progress=False,
+                       settings=settings)  # fmt: skip
+    assert made.status == "done", made
+    folder = Path(made.path)
+    assert re.fullmatch(r"mean_teacher-synthetic-quick-labels-24-seed-1-s0-\w{12}", folder.name)
+    rows = collect(tmp_path, [made.id])
+    assert set(rows.dataset) == {name} and set(rows.data_sha256) == {load_dataset(name).sha256}
+    text = (folder / "run.ipynb").read_text(encoding="utf-8")
+    assert "unlabelled" in text and "456" in text  # 480 training samples but for 24
+    [again] = reproduce([name], ["mean_teacher"], [0], tmp_path, submit=at_once, progress=False,
+                        settings=settings)  # fmt: skip
+    assert again.status == "skipped"
