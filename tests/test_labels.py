@@ -23,6 +23,9 @@ from fsrf.data import (
     summary,
 )
 from fsrf.data.dataset import DATASETS, concatenate
+from fsrf.data.files.check import check, leaks, show
+from fsrf.data.files.read import open_path, read
+from fsrf.data.files.write import write_mmsa, write_npz
 from fsrf.methods.base import METHODS, task_loss
 from fsrf.runs import collect, reproduce
 from fsrf.runs.search import run_trial
@@ -199,6 +202,93 @@ def test_bad_names_are_refused(name, words):
     with pytest.raises(FsrfError) as e:
         load_dataset(name)
     assert words in str(e.value)
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("by", ["split", "folds"])
+def test_an_npz_comes_back_with_what_is_hidden(tmp_path, task, by):
+    names = dict(binary=("calm", "upset")).get(task, TASKS[task][2])
+    ds = small(task, by=by, class_names=names)
+    found = read(write_npz(ds, tmp_path / "own.npz"))
+    assert found.task == task and found.labelled.tolist() == ds.labelled.tolist()
+    np.testing.assert_array_equal(found.y, ds.y)
+    for part, expected in ds.parts().items():
+        assert found.parts()[part].ids == expected.ids
+    again = open_path(tmp_path / "own.npz", tmp_path / "store")
+    assert again.labelled.tolist() == ds.labelled.tolist()
+
+
+def folder_of(path, labels, split=None):
+    "A folder with a table of twelve samples and a vector for each"
+    path.mkdir(exist_ok=True)
+    np.save(path / "audio.npy", np.random.default_rng(0).normal(size=(12, 2)))
+    split = small().split if split is None else split
+    rows = [f"s{i},{label},{part}" for i, (label, part) in enumerate(zip(labels, split))]
+    (path / "samples.csv").write_text("\n".join(["id,label,split", *rows]))
+    return path
+
+
+def blanked(values):
+    return ["" if i in HIDDEN else str(v) for i, v in enumerate(values)]
+
+
+@pytest.mark.parametrize(
+    ("labels", "task", "names", "some"),
+    [
+        (blanked([0, 1] * 6), "binary", ("0", "1"), [0, 1, -1]),
+        ([0, 1, -1, 0, 1, 2, 0, -1, 2, 0, 1, -1], "multiclass", ("0", "1", "2"), [0, 1, -1]),
+        (blanked(["calm", "upset"] * 6), "binary", ("calm", "upset"), [0, 1, -1]),
+        (blanked(np.linspace(-2, 2, 12).round(2)), "regression", (), [-2, -1.64, np.nan]),
+        (["nan" if i in HIDDEN else i / 4 for i in range(12)], "regression", (), [0, 0.25, np.nan]),
+    ],
+)  # fmt: skip
+def test_a_table_leaves_the_field_blank(tmp_path, labels, task, names, some):
+    ds = read(folder_of(tmp_path / "own", labels))
+    assert (ds.task, ds.class_names) == (task, names)
+    np.testing.assert_allclose(ds.y[:3], some, rtol=1e-6)
+    assert np.flatnonzero(~ds.labelled).tolist() == HIDDEN
+    assert len(ds.parts()["unlabelled"]) == 3
+
+
+def test_a_table_may_spell_it_the_other_way_and_be_cut_at_zero(tmp_path):
+    split = np.where(np.isin(np.arange(12), HIDDEN), "Unlabeled", SPLIT)
+    ds = read(folder_of(tmp_path / "own", blanked(np.linspace(-2, 2, 12)), split), task="binary")
+    assert ds.y.tolist() == [0, 0, -1, 0, 0, 0, 1, -1, 1, 1, 1, -1]
+
+
+@pytest.mark.parametrize(
+    ("labels", "split", "words"),
+    [
+        (["a", "b"] * 6, None, "own/samples.csv, row 2"),
+        ([0, 1] * 6, None, "an unlabelled sample has a label"),
+        (blanked(["a", "b"] * 6), SPLIT, "row 2"),
+        ([-1, *[0, 1] * 5, 0], SPLIT, "'unlabelled' in split"),
+        (["nan", *np.linspace(0, 1, 11)], SPLIT, "y, row 0"),
+    ],
+)
+def test_a_label_in_the_wrong_place_is_named(tmp_path, labels, split, words):
+    with pytest.raises(FsrfError) as e:
+        read(folder_of(tmp_path / "own", labels, split))
+    assert words in str(e.value)
+
+
+def test_data_check_counts_them_and_says_nothing_against_them(tmp_path):
+    lines, code = check(folder_of(tmp_path / "own", blanked([0, 1] * 6)))
+    text = "\n".join(lines)
+    assert code == 0 and "unlabelled 3" in text and "belong to no part" not in text
+    assert "0 55.6%, 1 44.4%" in text  # of the nine that have a label
+    assert "always the largest: 55.6%" in text and "LEAK" not in text
+    assert show(tmp_path / "own", tmp_path / "own.png").stat().st_size > 10_000
+    keys, split = ["a", "a", "b", "b"], np.array(["train", "unlabelled", "unlabelled", "test"])
+    assert leaks(keys, split) == {("test", "unlabelled"): ["b"]}
+
+
+def test_an_mmsa_pickle_cannot_hold_them(tmp_path):
+    with pytest.raises(FsrfError, match="go into an npz"):
+        write_mmsa(small(), tmp_path / "own.pkl")
 
 
 # --- training -------------------------------------------------------------------------------------

@@ -7,9 +7,11 @@ __all__ = ['leaks', 'check', 'show']
 
 # %% ../../../nbs/1_data/files/26_check.ipynb #f1e148ad
 from collections import Counter
+from itertools import combinations
 from pathlib import Path
 import numpy as np
 from ...core import hash_file
+from ..arrays import UNLABELLED, unlabelled_rows
 from ..dataset import PARTS
 from .content import video_of
 from .read import KNOWN, files_of, load, nonfinite_columns
@@ -37,10 +39,13 @@ def _feature_row(x, length):
 
 # %% ../../../nbs/1_data/files/26_check.ipynb #4e154afd
 def leaks(keys: list, split: np.ndarray) -> dict[tuple[str, str], list]:
-    "{(part, part): keys that are in both} from one key and one part per sample."
+    """{(part, part): keys that are in both} from one key and one part per sample.
+
+    Unlabelled samples may be like those of the training part."""
     keys = np.asarray(keys)
-    inside = {p: set(keys[split == p].tolist()) for p in PARTS if (split == p).any()}
-    pairs = [(p, q) for p in inside for q in inside if PARTS.index(p) < PARTS.index(q)]
+    inside = {p: set(keys[split == p].tolist())
+              for p in (*PARTS, UNLABELLED) if (split == p).any()}
+    pairs = [pair for pair in combinations(inside, 2) if pair != ('train', UNLABELLED)]
     return {(p, q): sorted(inside[p] & inside[q]) for p, q in pairs if inside[p] & inside[q]}
 
 # %% ../../../nbs/1_data/files/26_check.ipynb #17150112
@@ -67,9 +72,14 @@ def _faults(content, rows):
         columns = _some([f'{column}: {k}' for column, k in found.items()])
         faults.append(f'{m}: {sum(found.values())} values are NaN or infinite, in {len(found)} of '
                       f"{row['dim']} columns ({columns}); nonfinite='zero' (--zero) sets them to 0")
-    return faults + _label_faults(content.y)
+    return faults + _label_faults(_known_labels(content))
 
 # %% ../../../nbs/1_data/files/26_check.ipynb #7aff8fe6
+def _known_labels(content):
+    "The labels, but for those of unlabelled samples; None where there are none at all."
+    if content.y is None: return None
+    return content.y[~unlabelled_rows(content.split, content.folds, len(content))]
+
 def _label_faults(y):
     if y is None or not len(y): return []
     unknown = int((~np.isfinite(y)).sum()) if y.dtype.kind == 'f' else 0
@@ -98,7 +108,7 @@ def _split_warnings(content):
     if split is None and content.folds is not None: return ['there is no split, but folds']
     if split is None: return ['there is no split: make one by video (fsrf.data.make_folds)']
     warnings = [f'there is no {p} part' for p in PARTS if not (split == p).any()]
-    outside = int((~np.isin(split, PARTS)).sum())
+    outside = int((~np.isin(split, (*PARTS, UNLABELLED))).sum())
     if outside: warnings.append(f'{outside} samples belong to no part')
     for what, keys in (('ids', content.ids), ('videos', _videos_of(content))):
         for (p, q), found in leaks(keys, split).items():
@@ -116,13 +126,13 @@ def _histogram(counts):
 # %% ../../../nbs/1_data/files/26_check.ipynb #983b8c34
 def _label_lines(content):
     "What the labels look like, in lines."
-    if content.y is None: return ['labels    none']
-    if content.task == 'regression': return _score_lines(content.y[np.isfinite(content.y)])
-    names = content.class_names
+    y, names = _known_labels(content), content.class_names
+    if y is None: return ['labels    none']
+    if content.task == 'regression': return _score_lines(y[np.isfinite(y)])
     if content.task == 'multilabel-binary':
-        shares = zip(names, np.mean(content.y, 0), strict=True)
+        shares = zip(names, np.mean(y, 0), strict=True)
         return ['labels    several: ' + ', '.join(f'{name} {share:.0%}' for name, share in shares)]
-    shares = np.bincount(content.y, minlength=len(names))/max(len(content.y), 1)
+    shares = np.bincount(y, minlength=len(names))/max(len(y), 1)
     each = _some([f'{name} {share:.1%}' for name, share in zip(names, shares, strict=False)], 8)
     return [f'labels    {len(names)} classes: {each}; always the largest: {shares.max():.1%}']
 
@@ -195,8 +205,10 @@ def _plot_labels(ax, content):
     if content.y is None:
         ax.text(.5, .5, 'no labels', ha='center')
         return
+    known = ~unlabelled_rows(content.split, content.folds, len(content))
     y = content.y if content.y.ndim == 1 else content.y.sum(1)
     parts = np.full(len(content), 'all') if content.split is None else content.split
+    y, parts = y[known], parts[known]
     xlabel = {'regression': 'score', 'multilabel-binary': 'labels per sample'}
     ax.set(xlabel=xlabel.get(content.task, 'class'), ylabel='samples', title='labels')
     if content.task == 'regression':

@@ -8,6 +8,7 @@ __all__ = []
 # %% ../../../nbs/1_data/files/23_own_files.ipynb #a0bef171
 from pathlib import Path
 import numpy as np
+from ..arrays import UNLABELLED, lacks_label, unlabelled_rows
 from . import containers
 from .containers import allowance, file_size, read_table
 from .content import FileContent, id_text, lengths, pad, reject
@@ -23,24 +24,51 @@ def _column(columns, what):
     return next((columns[name] for name in _NAMES[what] if name in columns), None)
 
 # %% ../../../nbs/1_data/files/23_own_files.ipynb #3a38d7e9
+_SAY_SO = "of a sample without a label say 'unlabelled' in split, or -1 in fold"
+
 def _labels(y, where):
     "(y, task, class names) by the kind of the labels (n,), (n, 1) or (n, labels)."
     if y.ndim == 2 and y.shape[1] == 1: y = y[:, 0]
-    if y.dtype.kind in 'US': return _named_classes([id_text(v) for v in y.tolist()])
+    if y.dtype.kind in 'US': return _named_classes([id_text(v) for v in y.tolist()], where)
     if y.dtype.kind == 'f' and y.ndim == 1: return y, 'regression', ()
     largest = int(y.max(initial=0)) if y.dtype.kind in 'iub' else None
     if largest is None or largest > 10_000 or y.min(initial=0) < 0 or y.ndim > 2:
         reject('labels of an unknown kind', where,
-               'scores (float), classes from 0 (int) or names', f'{y.dtype} {y.shape}')
+               'scores (float), classes from 0 (int) or names', f'{y.dtype} {y.shape}', _SAY_SO)
     if y.ndim == 2: return y, 'multilabel-binary', tuple(f'label{i}' for i in range(y.shape[1]))
     names = tuple(map(str, range(max(2, largest + 1))))
     return y, 'binary' if largest <= 1 else 'multiclass', names
 
-def _named_classes(labels):
+def _named_classes(labels, where):
     names = sorted(set(labels))
+    if '' in names:
+        reject('a label is blank', f'{where}, row {labels.index("")}', 'a name in each row',
+               f'{labels.count("")} blank ones', _SAY_SO)
     number = {name: i for i, name in enumerate(names)}
     y = np.array([number[label] for label in labels])
     return y, 'binary' if len(names) == 2 else 'multiclass', tuple(names)
+
+# %% ../../../nbs/1_data/files/23_own_files.ipynb #49f2250f
+def _refuse_told(y, unlabelled, where):
+    "An error for an unlabelled sample with a label."
+    none = y == np.array('', y.dtype) if y.dtype.kind in 'US' else lacks_label(y)
+    told = np.flatnonzero(unlabelled & ~none)
+    if len(told):
+        reject('an unlabelled sample has a label', f'{where}, row {told[0]}', 'blank, -1 or NaN',
+               f'{y[told[0]]} ({len(told)} such rows in all)')
+
+def _some_labels(y, unlabelled, where, in_table):
+    "As `_labels`, with -1 or NaN for the samples `unlabelled` (n,), which must have no label."
+    if not unlabelled.any(): return _labels(y, where)
+    if y.ndim == 2 and y.shape[1] == 1: y = y[:, 0]
+    _refuse_told(y, unlabelled, where)
+    known = y[~unlabelled]
+    if in_table and known.dtype.kind == 'U': known = containers.as_column(known.tolist())
+    known, task, names = _labels(known, where)
+    kind, none = (np.float32, np.nan) if task == 'regression' else (np.int64, -1)
+    out = np.full((len(y), *known.shape[1:]), none, kind)
+    out[~unlabelled] = known
+    return out, task, names
 
 # %% ../../../nbs/1_data/files/23_own_files.ipynb #1fe16bb1
 def _features(columns, n, options, notes):
@@ -115,12 +143,13 @@ def _split(columns, n):
     split = _column(columns, 'split')
     if split is None or len(split) != n: return None
     names = [id_text(v).lower() for v in split.tolist()]
-    return np.array([dict(dev='valid', val='valid').get(name, name) for name in names])
+    other = dict(dev='valid', val='valid', unlabeled=UNLABELLED)
+    return np.array([other.get(name, name) for name in names])
 
 def _folds(columns, n):
     fold = _column(columns, 'fold')
     if fold is None or fold.dtype.kind not in 'iu': return None
-    return None if fold.shape[-1] != n or fold.min() < 0 else np.atleast_2d(fold)
+    return None if fold.shape[-1] != n or fold.min() < -1 else np.atleast_2d(fold)
 
 def _meta(columns, x, n):
     "Columns of one small entry per sample, and the groups."
@@ -138,12 +167,13 @@ def _content(layout, columns, x, length, n, notes, where):
         reject('no labels', where, ' or '.join(_NAMES['y']), ', '.join(columns),
                'add a column or array y')
     if len(y) != n: reject('labels and features differ in number', where, n, len(y))
-    y, task, names = _labels(y, where)
+    split = _split(columns, n)
+    folds = _folds(columns, n) if split is None else None
+    unlabelled = unlabelled_rows(split, folds, n)
+    y, task, names = _some_labels(y, unlabelled, where, layout != 'npz')
     seen = lengths({m: a for m, a in x.items() if m not in length}, notes)
-    split, folds = _split(columns, n), _folds(columns, n)
     return FileContent(layout, x, {m: length.get(m, seen.get(m)) for m in x}, y, _ids(columns, n),
-                       task, names, split, folds if split is None else None,
-                       _meta(columns, x, n), notes)
+                       task, names, split, folds, _meta(columns, x, n), notes)
 
 # %% ../../../nbs/1_data/files/23_own_files.ipynb #4dd844a3
 def read_own_npz(path: Path, options: dict) -> FileContent:

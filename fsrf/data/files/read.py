@@ -166,7 +166,8 @@ def _as_task(content, task, meta, path):
     "(y, task, class names); scores that are cut at 0 are kept in `meta`."
     if task == 'binary' and content.task == 'regression':
         meta['score'] = content.y
-        return (content.y >= 0).astype(np.int64), 'binary', ('negative', 'positive')
+        y = np.where(np.isnan(content.y), -1, content.y >= 0).astype(np.int64)
+        return y, 'binary', ('negative', 'positive')
     if task not in (None, content.task):
         reject('labels of another task', path, task, content.task,
                "leave task out; only scores can become 'binary'")

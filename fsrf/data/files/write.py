@@ -52,7 +52,8 @@ def write_mmsa(ds: MultimodalDataset, path: Path | str) -> Path:
     "Write a data set with a split as an MMSA pickle, whole or not at all; returns the path."
     if ds.split is None or set(np.unique(ds.split)) - set(PARTS):
         found = None if ds.split is None else sorted(set(ds.split))
-        reject('no split to write', ds.name, ', '.join(PARTS), found, 'set ds.split first')
+        reject('no split to write', ds.name, ', '.join(PARTS), found,
+               'set ds.split first; samples without a label go into an npz')
     taken = set(ds.x) & _FIELDS
     if taken:
         reject('a modality has the name of a field', ds.name, 'language, audio, visual, ...', taken)
@@ -71,7 +72,8 @@ def write_npz(ds: MultimodalDataset, path: Path | str) -> Path:
     named = names and ds.y.ndim == 1 and names == sorted(names)   # a reader sorts names
     arrays = {f'x_{m}': a for m, a in ds.x.items()}
     arrays |= {f'length_{m}': n for m, n in ds.length.items()}
-    arrays |= dict(y=np.array(names)[ds.y] if named else ds.y, id=np.array(ds.ids))
+    y = np.where(ds.labelled, np.array(names)[ds.y], '') if named else ds.y
+    arrays |= dict(y=y, id=np.array(ds.ids))
     optional = dict(split=ds.split, folds=ds.folds, group=ds.meta.get('groups'))
     arrays |= {k: a for k, a in optional.items() if a is not None}
     np.savez(path, **arrays)
