@@ -372,6 +372,8 @@ def test_a_product_hides_the_shared_factor_from_linear_readers(part):
     fit = np.linalg.lstsq(factors["shared"], score, rcond=None)[0]
     assert np.linalg.norm(fit) ** 2 == pytest.approx(1 - part, abs=0.04)
     assert score.mean() == pytest.approx(0, abs=0.03)
+    with pytest.raises(FsrfError, match="two directions"):
+        config.replace(k=1)
     assert score.var() == pytest.approx(1, abs=0.05)
     # what is left is a quadratic form of trace 0 and with eigenvalues +-1/2
     pairs = [(i, j) for i in range(config.k) for j in range(i, config.k)]
