@@ -29,6 +29,7 @@ from fsrf.data.development_sets import (
     read_arrays,
     word_sequences,
 )
+from fsrf.data.planted import bend_columns, known_score, straighten_columns
 from fsrf.data.synthetic import (
     PRESETS,
     QUICK,
@@ -350,6 +351,84 @@ def test_the_label_comes_from_shared_and_private_and_never_from_nuisance(seed):
     assert abs(np.mean(score)) < 0.06 and abs(np.std(score) - 1) < 0.06
 
 
+def test_lengths_are_shared_only_if_asked_for():
+    own = make_synthetic(TINY.replace(sizes=(900, 50, 50), lengths=(20, 20, 20), shortest=0.0))
+    config = TINY.replace(sizes=(900, 50, 50), lengths=(20, 20, 1), common_length=True)
+    common = make_synthetic(config)
+    assert abs(np.corrcoef(*list(own.length.values())[:2])[0, 1]) < 0.1
+    np.testing.assert_array_equal(common.length["language"], common.length["audio"])
+    assert (common.length["visual"] == 1).all()
+    for lengths in (own.length["language"], own.length["audio"]):
+        assert (lengths.min(), lengths.max()) == (1, 20) and abs(lengths.mean() - 10) < 1
+
+
+@pytest.mark.parametrize("part", [0.5, 1.0])
+def test_a_product_hides_the_shared_factor_from_linear_readers(part):
+    config = SyntheticConfig(
+        sizes=(40_000, 1, 1), label_shared=1.0, label_noise=0.0, label_product=part
+    )
+    factors = plant(config)
+    score = known_score(config, factors)
+    fit = np.linalg.lstsq(factors["shared"], score, rcond=None)[0]
+    assert np.linalg.norm(fit) ** 2 == pytest.approx(1 - part, abs=0.04)
+    assert score.mean() == pytest.approx(0, abs=0.03)
+    with pytest.raises(FsrfError, match="two directions"):
+        config.replace(k=1)
+    assert score.var() == pytest.approx(1, abs=0.05)
+    # what is left is a quadratic form of trace 0 and with eigenvalues +-1/2
+    pairs = [(i, j) for i in range(config.k) for j in range(i, config.k)]
+    quadratic = np.stack([factors["shared"][:, i] * factors["shared"][:, j] for i, j in pairs], 1)
+    coefficients = np.linalg.lstsq(quadratic, score - factors["shared"] @ fit, rcond=None)[0]
+    form = np.zeros((config.k, config.k))
+    for (i, j), c in zip(pairs, coefficients, strict=True):
+        form[i, j] += c / 2
+        form[j, i] += c / 2
+    values = np.sqrt(part) * np.array([-0.5, 0, 0, 0.5])
+    np.testing.assert_allclose(np.linalg.eigvalsh(form), values, atol=0.05)
+
+
+@pytest.mark.parametrize("turns", [0.0, 0.25, 0.5])
+def test_a_helper_turns_the_others_and_says_nothing_alone(turns):
+    config = SyntheticConfig(sizes=(8000, 1000, 1000), k=2, helper="audio", helper_turns=turns)
+    factors = plant(config)
+    y, _, score = make_labels(config, factors)
+    straight = known_score(config.replace(helper_turns=0.0), factors)
+    known = known_score(config, factors)
+    assert (known != straight).mean() == pytest.approx(turns, abs=0.02)
+    np.testing.assert_array_equal(abs(known), abs(straight))
+    fit = np.linalg.lstsq(factors["private/audio"], score, rcond=None)[0]
+    assert np.linalg.norm(fit) < 0.05
+    turned = known != straight
+    assert turned.sum() < 10 or y[turned].mean() == pytest.approx(y.mean(), abs=0.04)
+    assert known.var() == pytest.approx(1, abs=0.05)
+
+
+def test_a_helpers_frames_do_not_hold_the_shared_factor():
+    config = TINY.replace(sizes=(900, 50, 50), helper="audio", noise=0.1, white=0.05)
+    ds = make_synthetic(config)
+    for m, there in (("language", True), ("audio", False)):
+        means = ds.x[m].sum(1) / ds.length[m][:, None]
+        r2 = probe_r2(means, ds.meta["shared"], train=np.arange(500), test=np.arange(500, 1000))
+        assert (r2 > 0.5) == there and (r2 < 0.05) != there
+
+
+def test_bent_columns_come_back_and_hide_from_a_linear_reader():
+    config = TINY.replace(dims=(24, 7, 1), bend=3.0)
+    rng = np.random.default_rng(0)
+    for m, dim in zip(config.names, config.dims, strict=True):
+        columns = rng.standard_normal((200, 4, dim), dtype=np.float32)
+        bent = bend_columns(config, m, columns)
+        np.testing.assert_allclose(straighten_columns(config, m, bent), columns, atol=1e-4)
+        np.testing.assert_array_equal(bend_columns(config.replace(bend=0.0), m, columns), columns)
+        assert dim == 1 or abs(bent - columns).mean() > 1
+    straight, there = make_synthetic(config.replace(bend=0.0)), make_synthetic(config)
+    np.testing.assert_array_equal(there.y, straight.y)
+    valid_frames = valid(there.length["language"], there.x["language"].shape[1])
+    back = straighten_columns(config, "language", there.x["language"])[valid_frames]
+    np.testing.assert_allclose(back, straight.x["language"][valid_frames], atol=1e-4)
+    assert not there.x["language"][~valid_frames].any()
+
+
 @pytest.mark.parametrize("balance", [0.2, 0.55, 0.9])
 def test_balance(balance):
     config = SyntheticConfig(sizes=(4000, 1, 1), balance=balance)
@@ -380,7 +459,10 @@ def test_a_planted_set_by_its_name_in_a_grid_and_the_command_line():
 def test_presets_order_their_modalities_and_are_not_saturated(name):
     ds = load_dataset(name)
     f1 = {m: linear_reference(ds, [m] if m != "all" else None)["train"] for m in (*ds.x, "all")}
-    assert f1["language"] > f1["audio"] > f1["visual"] > 0.5 and f1["all"] < 0.9
+    positive = ds.y[ds.split == "test"].mean()
+    larger = max(positive, 1 - positive)
+    majority = 2 * larger**2 / (1 + larger)
+    assert f1["language"] > f1["audio"] > f1["visual"] > majority and f1["all"] < 0.9
     assert ds.y.mean() == pytest.approx(0.55, abs=0.05) and ds.meta["title"].startswith("Synthetic")
 
 
@@ -400,6 +482,10 @@ def test_presets_order_their_modalities_and_are_not_saturated(name):
         ("noise", float("nan"), "a number"),
         ("balance", 1.5, "balance"),
         ("task", "x", "binary"),
+        ("helper", "touch", "one of language, audio, visual"),
+        ("helper_turns", 1.5, "helper_turns"),
+        ("label_product", -0.5, "label_product"),
+        ("bend", -1.0, "bend"),
     ],
 )
 def test_bad_configs_are_refused(field, value, words):

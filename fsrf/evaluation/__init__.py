@@ -15,5 +15,6 @@ from .evaluate import *
 from .probes import *
 from .curves import *
 from .variance import *
+from .headroom import *
 
 __all__ = _public_names(globals())
