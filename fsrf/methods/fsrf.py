@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FSRFConfig', 'FSRF', 'gradient_norms']
 
-# %% ../../nbs/4_methods/fsrf.ipynb #d04a1d60
+# %% ../../nbs/4_methods/fsrf.ipynb #c1f81c5b
 import dataclasses
 
 import torch
@@ -22,7 +22,7 @@ from ..nn.factorization import FastMap, Residual, agreement, rebuilding_error, u
 from ..nn.gate import Gate
 from ..nn.layers import PerModality, masked_mean
 
-# %% ../../nbs/4_methods/fsrf.ipynb #f3ed377a
+# %% ../../nbs/4_methods/fsrf.ipynb #bf6fc541
 @dataclasses.dataclass(frozen=True)
 class FSRFConfig(BackboneConfig):
     "The backbone's settings, the widths of the factors, and the weights of DHF and DAS."
@@ -46,7 +46,7 @@ class FSRFConfig(BackboneConfig):
     fused: bool = setting(True, help='the label reads c and s, beside the encodings')
     residual: bool = setting(True, help='s and n read what the factors before leave over')
 
-# %% ../../nbs/4_methods/fsrf.ipynb #a849d1e8
+# %% ../../nbs/4_methods/fsrf.ipynb #749bb67d
 _ABLATIONS = {
     'no agreement: c is empty': dict(agree=0., gate=1.),
     'no gate: all of c passes': dict(gate=-1., strict=0.),
@@ -66,7 +66,7 @@ _ABLATIONS = {
     'rate_aware': dict(rate_aware=True),
 }
 
-# %% ../../nbs/4_methods/fsrf.ipynb #ceb8723b
+# %% ../../nbs/4_methods/fsrf.ipynb #3a9281ad
 @register('fsrf')
 class FSRF(BackboneMethod):
     "DHF and DAS on the backbone; see the notebook for each term and its origin."
@@ -100,7 +100,7 @@ class FSRF(BackboneMethod):
         factors = self.config.c_width + m*self.s_width
         return (1 + m)*d + self.config.fused*factors
 
-# %% ../../nbs/4_methods/fsrf.ipynb #8014507b
+# %% ../../nbs/4_methods/fsrf.ipynb #d84bf933
 @patch
 def homo_hetero(self: FSRF, z: torch.Tensor,
                 c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -120,7 +120,7 @@ def split(self: FSRF, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torc
     left, s = self.homo_hetero(z, c)
     return c, s, self.noisy(left, s)
 
-# %% ../../nbs/4_methods/fsrf.ipynb #7b1dced3
+# %% ../../nbs/4_methods/fsrf.ipynb #ef27959d
 @patch
 def factors(self: FSRF, c: torch.Tensor, s: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
     "What a sample's present modalities share, and the s of each: (B, c_width + M s_width)."
@@ -143,7 +143,7 @@ def represent(self: FSRF, z: torch.Tensor, present: torch.Tensor) -> torch.Tenso
     _, s = self.homo_hetero(z, c)
     return self.fuse(z, self.factors(c, s, present), present)
 
-# %% ../../nbs/4_methods/fsrf.ipynb #8da07c13
+# %% ../../nbs/4_methods/fsrf.ipynb #f4b3af72
 @patch
 def decide(self: FSRF, z: dict[str, torch.Tensor], present: torch.Tensor) -> torch.Tensor:
     "{modality: z (B, d)}, present (B, M) -> logits."
@@ -159,7 +159,7 @@ def _label_prior(self: FSRF, y: torch.Tensor) -> torch.Tensor:
     count = F.one_hot(y, n).sum(0).flatten()
     return ((count + .5)/(len(y) + n/2)).log()
 
-# %% ../../nbs/4_methods/fsrf.ipynb #52a16cdd
+# %% ../../nbs/4_methods/fsrf.ipynb #a5d09d35
 def _evenly(ds: MultimodalDataset, most: int) -> torch.Tensor:
     "Numbers of at most about `most` samples, spread over the data set, in runs of eight."
     n = len(ds)
@@ -191,7 +191,7 @@ def settle(self: FSRF, train: MultimodalDataset, unlabelled: MultimodalDataset |
     self.prior.copy_(self._label_prior(torch.from_numpy(train.y)))
     self.train(training)
 
-# %% ../../nbs/4_methods/fsrf.ipynb #9c657fda
+# %% ../../nbs/4_methods/fsrf.ipynb #82ea4506
 @patch
 def views(self: FSRF, batch: Batch,
           generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -232,7 +232,7 @@ def _encode_sequence(self: FSRF, m: str, batch: Batch, view: Batch, left: torch.
         has = has.index_copy(0, rows, whole[rows])
     return torch.cat([two, third]), torch.cat([left, has])
 
-# %% ../../nbs/4_methods/fsrf.ipynb #6e6cbab3
+# %% ../../nbs/4_methods/fsrf.ipynb #aca703ea
 @patch
 def _label_loss(self: FSRF, flat: torch.Tensor, batch: Batch) -> torch.Tensor:
     "Task loss of flat logits (3B, n_outputs) over the samples that have a label."
@@ -249,7 +249,7 @@ def label_terms(self: FSRF, batch: Batch, flat: torch.Tensor, factors: torch.Ten
     if weight: terms['factor_task'] = weight, self._label_loss(self.factor_head(factors), batch)
     return terms
 
-# %% ../../nbs/4_methods/fsrf.ipynb #392b6ca6
+# %% ../../nbs/4_methods/fsrf.ipynb #bc212d7b
 @patch
 def recovery_term(self: FSRF, factors: torch.Tensor, left: torch.Tensor, s: torch.Tensor,
                   z: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
@@ -273,7 +273,7 @@ def follow(self: FSRF, batch: Batch, candidates: torch.Tensor, z: torch.Tensor,
     self.after_s.follow(s, left, has)
     return c
 
-# %% ../../nbs/4_methods/fsrf.ipynb #7d8d34da
+# %% ../../nbs/4_methods/fsrf.ipynb #080889de
 @patch
 def distil(self: FSRF, logits: torch.Tensor, c: torch.Tensor, present: torch.Tensor) -> dict:
     "The terms of DAS whose weight is not 0: {name: (weight, value)}."
@@ -293,7 +293,7 @@ def distil(self: FSRF, logits: torch.Tensor, c: torch.Tensor, present: torch.Ten
         terms['dis'] = k.dis, both(gaussian_kl, list(zip(mean.chunk(3), precision.chunk(3))))
     return terms
 
-# %% ../../nbs/4_methods/fsrf.ipynb #d2c04872
+# %% ../../nbs/4_methods/fsrf.ipynb #115ea23b
 @patch
 def loss(self: FSRF, batch: Batch, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
     return self.total(self.terms(batch, generator))
@@ -319,7 +319,7 @@ def terms(self: FSRF, batch: Batch, generator: torch.Generator) -> dict:
     if k.rec: terms['rec'] = k.rec, self.recovery_term(factors.detach(), left, s, still, present)
     return terms | self.distil(shape_logits(self.spec, flat), live, present)
 
-# %% ../../nbs/4_methods/fsrf.ipynb #bb02aa2f
+# %% ../../nbs/4_methods/fsrf.ipynb #fc802975
 def gradient_norms(method: FSRF, batch: Batch, generator: torch.Generator,
                    weights: list[nn.Parameter] | None = None) -> dict[str, float]:
     "Norm of each weighted term's gradient with respect to `weights`, by default the encoders'."
