@@ -13,7 +13,7 @@ FIGURES := table_inter fig_missing_rate fig_differences high_rates table_ablatio
 SHOW := $(BIN)/jupyter nbconvert --log-level ERROR --to notebook --execute --inplace
 MEASURE := $(BIN)/papermill --no-progress-bar nbs/paper
 
-.PHONY: help setup reproduce test lab export readme gate lint bench measures tune results headroom figures
+.PHONY: help setup reproduce test lab export readme gate lint bench measures tune results headroom probes figures
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,10 @@ results: $(READY)  ## the committed rows, from nothing: data/results/
 headroom: export OMP_NUM_THREADS = 1
 headroom: $(READY)  ## how well anybody could do on the planted sets: data/results/headroom/
 	$(BIN)/python tools/headroom.py $(ARGS)
+
+probes: export OMP_NUM_THREADS = 1
+probes: $(READY)  ## what FSRF's factors hold of the planted ones: data/results/probes.csv
+	$(BIN)/python tools/probes.py $(ARGS)
 
 figures: export OMP_NUM_THREADS = 1
 figures: $(READY)  ## tables, figures, the reproduction report and README from the committed rows
