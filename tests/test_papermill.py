@@ -15,9 +15,17 @@ from pathlib import Path
 
 import nbformat
 import pandas as pd
-import psutil
 import pytest
-from processes import PLUGIN, alive, kernels, plugin, same_rows, wait_for  # noqa: F401
+from processes import (  # noqa: F401
+    PLUGIN,
+    alive,
+    holds_lock,
+    kernels,
+    plugin,
+    same_rows,
+    wait_for,
+    workers_of,
+)
 
 from fsrf import methods, runs
 from fsrf.core import FsrfError, hash_file, read_json
@@ -25,6 +33,7 @@ from fsrf.evaluation import read_rows
 from fsrf.evaluation.evaluate import COLUMNS
 from fsrf.runs.cluster import Executor
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = dict(
     train=dict(epochs=2, batch_size=32),
@@ -242,11 +251,6 @@ def test_a_template_knows_every_parameter_of_a_run():
 # --- kills ----------------------------------------------------------------------------------------
 
 
-def worker_of(kernel):
-    "The worker whose fork server has made a kernel"
-    return psutil.Process(psutil.Process(kernel).ppid()).ppid()
-
-
 def spec_of(name):
     return runs.RunSpec(name, "tiny", plugin=PLUGIN, **SETTINGS)
 
@@ -259,7 +263,8 @@ def test_a_killed_worker_loses_nothing(pool, tmp_path):
     kernel = wait_for(lambda: kernels(pool.folder))[0]
     told = wait_for(lambda: [t for t in runs.status(tmp_path)["working"] if "epoch" in t])[0]
     assert (told["pid"], told["epoch"], told["epochs"], told["state"]) == (kernel, 1, 2, "running")
-    os.kill(worker_of(kernel), signal.SIGKILL)
+    (worker,) = [w for w in pool.pids() if holds_lock(w, tmp_path / ".locks/one")]
+    os.kill(worker, signal.SIGKILL)
     wait_for(lambda: not alive(kernel), 60)
     assert not (tmp_path / "one").exists() and not runs.is_done(tmp_path / "one")
     with pytest.raises(FsrfError):
@@ -338,7 +343,7 @@ def test_an_interrupt_leaves_no_orphans_and_no_half_run(tmp_path):
     driver = start_in_terminal(tmp_path)
     try:
         kernel = wait_for(lambda: kernels(tmp_path))[0]
-        worker = worker_of(kernel)
+        (worker,) = workers_of(driver.pid)
         driver.send_signal(signal.SIGINT)
         _, told = driver.communicate(timeout=60)
         assert driver.returncode == 130, told
