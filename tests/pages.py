@@ -64,7 +64,7 @@ def start(path, printed):
 
 
 def main(folder, *paths):
-    os.nice(10)
+    os.nice(5)
     if len(paths) > 1:
         warm_up()
     waiting = [(Path(p).resolve(), Path(folder) / f"{i}.txt") for i, p in enumerate(paths)]
