@@ -32,6 +32,7 @@ from fsrf.core import FsrfError, hash_file, read_json
 from fsrf.evaluation import read_rows
 from fsrf.evaluation.evaluate import COLUMNS
 from fsrf.runs.cluster import Executor
+from fsrf.runs.kernels import SHARED, ForkServer
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parent.parent
@@ -352,3 +353,51 @@ def test_an_interrupt_leaves_no_orphans_and_no_half_run(tmp_path):
         assert not [p.name for p in (tmp_path / "runs").iterdir() if not p.name.startswith(".")]
     finally:
         driver.kill()
+
+
+# --- the fork server ------------------------------------------------------------------------------
+
+
+def kernel_of(server, folder):
+    "A kernel that waits, forked for a client of the fork server"
+    number = len(list(folder.iterdir()))
+    (home := folder / str(number)).mkdir()
+    return server.fork(["-f", str(home / "c.json")], env=dict(os.environ), cwd=".")
+
+
+def test_kernels_end_with_their_client_and_all_with_the_fork_server(tmp_path, monkeypatch):
+    "Two workers on one server: one ends, the other's kernel lives; the server ends, all end"
+    monkeypatch.delenv(SHARED, raising=False)
+    owner, guest = ForkServer(), ForkServer()
+    try:
+        first = kernel_of(owner, tmp_path)
+        monkeypatch.setenv(SHARED, owner.address)
+        second = kernel_of(guest, tmp_path)
+        assert guest.process is None, "it needed no server of its own"
+        guest.stop()
+        second.wait(60)
+        assert first.poll() is None
+        third = kernel_of(guest, tmp_path)
+        owner.process.kill()
+        for kernel in (first, third):
+            kernel.wait(60)
+    finally:
+        guest.stop()
+        owner.stop()
+
+
+def test_a_server_with_other_code_is_not_used(tmp_path, monkeypatch):
+    "Its address ends in the hash of its library's files"
+    monkeypatch.setenv(SHARED, str(tmp_path / "0123456789abcdef"))
+    server = ForkServer()
+    try:
+        assert kernel_of(server, tmp_path).poll() is None and server.process
+    finally:
+        server.stop()
+
+
+def test_papermill_comes_without_the_grammar_of_addresses():
+    code = "import sys; from fsrf.runs.kernels import _papermill; _papermill(); print(*sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported = set(told.stdout.split())
+    assert "jsonschema" in imported and "rfc3987_syntax" not in imported

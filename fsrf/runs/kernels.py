@@ -12,6 +12,7 @@ import signal, socket, subprocess, sys, tempfile, threading, warnings
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 import fsrf
 from fastcore.basics import patch
@@ -48,8 +49,8 @@ def _become_kernel(request: dict, parent: int) -> None:
     # numpy's global state was forked too: without a new seed all runs would draw the same
     if 'numpy' in sys.modules: sys.modules['numpy'].random.seed()
     # torch read the server's variables when it was imported, not these
-    threads = int(os.environ.get('OMP_NUM_THREADS') or os.cpu_count())
-    if 'torch' in sys.modules: sys.modules['torch'].set_num_threads(threads)
+    threads = os.environ.get('OMP_NUM_THREADS') or os.cpu_count()
+    if 'torch' in sys.modules: sys.modules['torch'].set_num_threads(int(threads))
     # with a parent's handle the kernel does not print how to stop it by hand
     sys.argv = ['ipykernel_launcher', *request['argv'], f'--IPKernelApp.parent_handle={parent}']
     from ipykernel.kernelapp import IPKernelApp
@@ -67,10 +68,6 @@ def warm_up() -> None:
             importlib.import_module(module.name)
 
 # %% ../../nbs/8_runs/02_kernels.ipynb #8ce4dd83
-def _ignore_children_and_interrupts() -> None:
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # ended children leave no zombies
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
 def serve_one(connection: socket.socket) -> None:
     "Fork a kernel per request, until `connection` closes."
     server = os.getpid()
@@ -86,21 +83,21 @@ def serve_one(connection: socket.socket) -> None:
         for fd in (handle, *fds): os.close(fd)
 
 # %% ../../nbs/8_runs/02_kernels.ipynb #5e7a1b02
-def serve(listening: socket.socket, owner: socket.socket) -> None:
-    "The fork server: import, then fork a branch for each process that connects, while it is owned."
+def serve(listening: socket.socket) -> None:
+    "The fork server: import, then fork a branch for each process that connects, until stdin ends."
     warm_up()
-    _ignore_children_and_interrupts()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # ended children leave no zombies
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     server = os.getpid()
     while True:
-        ready = select.select([listening, owner], [], [])[0]
-        if owner in ready:  # its other end is closed, for nobody ever writes to it
+        if 0 in select.select([listening, 0], [], [])[0]:  # the owner has ended: it never writes
             shutil.rmtree(Path(listening.getsockname()).parent, ignore_errors=True)
             os._exit(0)
         connection, _ = listening.accept()
         if os.fork() == 0:
             die_with_parent(server)
             listening.close()
-            owner.close()
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # a kernel's programs wait for no input
             serve_one(connection)
         connection.close()
 
@@ -151,21 +148,11 @@ def _source_stamps() -> str:
         stamps.append(f'{file.relative_to(library)} {about.st_mtime_ns} {about.st_size}')
     return hashlib.sha256('\n'.join(stamps).encode()).hexdigest()[:16]
 
-def _server_environment() -> dict[str, str]:
-    "One BLAS thread unless told otherwise: numpy's cannot be told later, torch's can."
-    return {'MPLBACKEND': INLINE_PLOTS, 'OPENBLAS_NUM_THREADS': '1', **os.environ, **MALLOC}
-
+# %% ../../nbs/8_runs/02_kernels.ipynb #5e7a1b08
 def _connect(address: str) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    try: connection.connect(address)
-    except OSError:
-        connection.close()
-        raise
+    connection.connect(address)
     return connection
-
-def _closed(connection: socket.socket) -> bool:
-    "Has the other end gone? It speaks only when asked, so there is nothing else to read."
-    return bool(select.select([connection], [], [], 0)[0])
 
 # %% ../../nbs/8_runs/02_kernels.ipynb #ecee9ae9
 class ForkServer:
@@ -175,47 +162,48 @@ class ForkServer:
         self.lock = threading.RLock()
         self.connection = None
         self.process = None  # ours alone; that of a shared server is its owner's
-        self.owner = None
         self.address = None
         self.stamps = ''
         self.outdated = []  # earlier connections, whose kernels live on to their end
 
-    def start(self) -> 'ForkServer':
-        "Connect to it, unless we are connected and it is up to date; begins its imports."
-        with self.lock:
-            stamps = _source_stamps()
-            if self.connection and self.stamps == stamps and not _closed(self.connection):
-                return self
-            if self.connection: self.outdated.append((self.connection, self.owner, self.process))
-            self.connection = self.process = self.owner = self.address = None
-            self.stamps = stamps
-            shared = os.environ.get(SHARED, '')
-            if Path(shared).name == stamps:
-                with contextlib.suppress(OSError): self.connection = _connect(shared)
-            if self.connection: self.address = shared
-            else:
-                self.launch()
-                self.connection = _connect(self.address)
-            return self
+# %% ../../nbs/8_runs/02_kernels.ipynb #5e7a1b06
+@patch
+def start(self: ForkServer) -> ForkServer:
+    "Connect to it, unless we are connected and it is up to date; begins its imports."
+    with self.lock:
+        stamps = _source_stamps()
+        alive = self.connection and not select.select([self.connection], [], [], 0)[0]
+        if alive and self.stamps == stamps: return self
+        if self.connection: self.outdated.append((self.connection, self.process))
+        self.connection = self.process = self.address = None
+        self.stamps = stamps
+        shared = os.environ.get(SHARED, '')
+        if Path(shared).name == stamps:
+            with contextlib.suppress(OSError): self.connection = _connect(shared)
+        if self.connection: self.address = shared
+        else:
+            self.launch()
+            self.connection = _connect(self.address)
+        return self
 
 # %% ../../nbs/8_runs/02_kernels.ipynb #5e7a1b04
 @patch
 def launch(self: ForkServer) -> str:
     "Begin a server of our own; it imports at the first connection. Returns its address."
     self.stamps = _source_stamps()
+    # one BLAS thread unless told otherwise: numpy's cannot be told later, torch's can
+    env = {'MPLBACKEND': INLINE_PLOTS, 'OPENBLAS_NUM_THREADS': '1', **os.environ, **MALLOC}
     self.address = f'{tempfile.mkdtemp(prefix="fsrf-fork-")}/{self.stamps}'
-    self.owner, theirs = socket.socketpair()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening, theirs:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
         listening.bind(self.address)
         listening.listen(64)
-        fds = listening.fileno(), theirs.fileno()
         code = ('import select, socket\n'
-                f'listening, owner = (socket.socket(fileno=fd) for fd in {fds})\n'
-                'select.select([listening, owner], [], [])\n'  # no import before it is needed
-                'from fsrf.runs.kernels import serve; serve(listening, owner)')
+                f'listening = socket.socket(fileno={listening.fileno()})\n'
+                'select.select([listening, 0], [], [])\n'  # no import before it is needed
+                'from fsrf.runs.kernels import serve; serve(listening)')
         self.process = subprocess.Popen(
-            [sys.executable, '-c', code], pass_fds=fds, stdin=subprocess.DEVNULL,
-            start_new_session=True, env=_server_environment())
+            [sys.executable, '-c', code], pass_fds=[listening.fileno()],
+            stdin=subprocess.PIPE, start_new_session=True, env=env)
     return self.address
 
 # %% ../../nbs/8_runs/02_kernels.ipynb #4c06edfd
@@ -235,17 +223,17 @@ def fork(self: ForkServer, argv: Sequence[str], *, env: dict[str, str], cwd: str
         raise FsrfError('the fork server ended', do=f'see why, by its imports: {by_hand}')
     return ForkedProcess(int(answer), handles[0])
 
+# %% ../../nbs/8_runs/02_kernels.ipynb #5e7a1b07
 @patch
 def stop(self: ForkServer) -> None:
     "Leave it, and with that end every kernel that it has forked for us; end our own."
-    for connection, owner, process in [*self.outdated, (self.connection, self.owner, self.process)]:
-        for ours in (connection, owner):
-            if ours: ours.close()
+    for connection, process in [*self.outdated, (self.connection, self.process)]:
+        if connection: connection.close()
         if process:
             process.kill()
-            process.wait()
+            process.communicate()
     if self.process: shutil.rmtree(Path(self.address).parent, ignore_errors=True)
-    self.connection = self.process = self.owner = self.address = None
+    self.connection = self.process = self.address = None
     self.outdated = []
 
 @lru_cache
@@ -289,10 +277,20 @@ def _literal(path: Path | str) -> str:
     return str(path).replace('{', '{{').replace('}', '}}')
 
 # %% ../../nbs/8_runs/02_kernels.ipynb #cb5f57c6
+def _papermill() -> ModuleType:
+    """papermill, imported in a third of the time: jsonschema, which it needs, would build a grammar
+    of international addresses, and no notebook is checked with that."""
+    grammar = 'rfc3987_syntax'
+    absent = sys.modules.setdefault(grammar, None) is None  # with None its import fails
+    try: import papermill
+    finally:
+        if absent: del sys.modules[grammar]
+    return papermill
+
+# %% ../../nbs/8_runs/02_kernels.ipynb #5e7a1b11
 def check_parameters(template: Path | str, names: Iterable[str]) -> None:
     "An error unless the template has a `parameters` cell that knows all the names."
-    import papermill
-    known = papermill.inspect_notebook(_literal(template))
+    known = _papermill().inspect_notebook(_literal(template))
     if not known:
         raise FsrfError('the template has no cell that is tagged `parameters`', where=template)
     unknown = sorted(set(names) - set(known))
@@ -305,7 +303,7 @@ def run_notebook(template: Path | str, output: Path | str, parameters: dict,
                  **manager: Any) -> 'nbformat.NotebookNode':
     """Execute `template` with `parameters` in a kernel of its own; returns the executed notebook.
     It is written to `output`, also when it fails. `manager`: see `manager_class`."""
-    import papermill
+    papermill = _papermill()
     from traitlets.config import Config
     check_parameters(template, parameters)
     project_root()  # the kernel finds the project as we do
