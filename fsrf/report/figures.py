@@ -29,7 +29,8 @@ PALETTE = dict(
     plain_mrm=('#009E73', '^', '-.'),
     complete=('#CC79A7', 'D', ':'),
     hrlf=('#E69F00', 'v', (0, (5, 1))),
-    fsrf_recover=('#56B4E9', 'P', '-'),
+    fsrf_first=('#44AA99', 'H', ':'),
+    fsrf_first_recover=('#56B4E9', 'P', '-'),
     umdf=('#332288', 'X', '--'),
     lnln=('#882255', '*', '-.'),
     casd=('#999933', 'h', '-'),
@@ -38,6 +39,7 @@ PALETTE = dict(
     dmd=('#AA4499', '<', '-'),
     mult=('#6699CC', '>', '--'),
     tfr_net=('#B8860B', '8', '-.'),
+    mean_teacher=('#8C564B', '3', '--'),
     majority=('#444444', '', (0, (1, 1))),
     zero_input=('#777777', 'x', ':'),
     ridge=('#777777', '+', '--'),
@@ -46,7 +48,7 @@ PALETTE = dict(
 
 MAIN = ('fsrf', 'corrkd', 'plain_mrm')      # in a busy panel the others step back, without bands
 BUSY = 10                                   # a panel with more methods is busy
-HIGHLIGHTED = (*MAIN, 'fsrf_recover')      # in a busy table's figure, with their intervals
+HIGHLIGHTED = (*MAIN, 'fsrf_first_recover')    # in a busy table's figure, with their intervals
 
 _COLORS = ('#332288', '#882255', '#999933', '#661100', '#117733', '#AA4499', '#6699CC', '#B8860B')
 _MARKERS = 'X*hpd<>8'

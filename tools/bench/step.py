@@ -14,7 +14,7 @@ from fsrf.methods import Method, n_parameters
 from fsrf.missing import inter_conditions
 from fsrf.training.cost import prediction, training_step
 
-NAMES = ("plain_mrm", "fsrf", "fsrf_recover", "corrkd")
+NAMES = ("plain_mrm", "fsrf", "fsrf_first_recover", "corrkd")
 SAMPLES = 686  # of MOSI's test part
 
 
