@@ -13,7 +13,7 @@ FIGURES := table_inter fig_missing_rate fig_differences high_rates table_ablatio
 SHOW := $(BIN)/jupyter nbconvert --log-level ERROR --to notebook --execute --inplace
 MEASURE := $(BIN)/papermill --no-progress-bar nbs/paper
 
-.PHONY: help setup reproduce test lab export readme gate lint bench measures tune results headroom figures
+.PHONY: help setup reproduce test lab export readme gate lint bench measures tune variants results headroom figures
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,10 +63,14 @@ measures: $(READY)  ## table_cost and fig_representation at MOSI's size, measure
 	$(MEASURE)/table_cost.ipynb runs/figures/table_cost.ipynb -p dataset synthetic -p repeats 9 -p out_dir $(OUT)
 	$(MEASURE)/fig_representation.ipynb runs/figures/fig_representation.ipynb -p dataset synthetic -y 'train: {}' -p out_dir $(OUT)
 
-# The ones below made what data/results/ and figures/ hold. `tune` and `results` need the development sets (FSRF_DATA).
+# The ones below made what data/results/ and figures/ hold. `tune`, `variants` and `results` need the development sets (FSRF_DATA).
 tune: $(READY)  ## the search on validation, the same budget for every method: data/results/tuned.json
 	mkdir -p runs/tune
 	$(BIN)/papermill --no-progress-bar nbs/paper/tune.ipynb runs/tune/tune.ipynb -f tools/tune.yaml $(ARGS)
+
+variants: export OMP_NUM_THREADS = 1
+variants: $(READY)  ## what each form of FSRF is worth on validation: data/results/search/fsrf_variants.csv
+	$(BIN)/python tools/variants.py $(ARGS)
 
 results: $(READY)  ## the committed rows, from nothing: data/results/
 	$(BIN)/python tools/results.py $(ARGS)
