@@ -13,10 +13,10 @@ FIGURES := table_inter fig_missing_rate fig_differences high_rates table_ablatio
 SHOW := $(BIN)/jupyter nbconvert --log-level ERROR --to notebook --execute --inplace
 MEASURE := $(BIN)/papermill --no-progress-bar nbs/paper
 
-.PHONY: help setup reproduce test lab export readme gate lint bench measures tune variants results headroom figures
+.PHONY: help setup reproduce test test-quick lab export readme gate lint bench measures tune variants results headroom figures
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## only the set-up: .venv with the versions of constraints.txt
 
@@ -38,6 +38,9 @@ reproduce: $(READY)  ## train and compare on the embedded data set; prints the t
 
 test: $(READY) gate lint  ## every check that CI runs
 	$(BIN)/python -m pytest $(ARGS)
+
+test-quick: $(READY) lint  ## a minute for the inner loop: all but the tests that are marked slow
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
 gate: $(READY)  ## export and clean leave no difference
 	$(BIN)/python tools/gate.py

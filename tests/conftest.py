@@ -11,6 +11,9 @@ import subprocess  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
+from pages import Pages  # noqa: E402
+
+from fsrf.runs import kernels  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 # Where the development sets are present they are used: by the tests here and by the notebooks
@@ -19,20 +22,44 @@ if not os.environ.get("FSRF_DATA") and (ROOT / "../shared/data").is_dir():
     os.environ["FSRF_DATA"] = "../shared/data"
 
 
-ALONE = ("test_cli", "test_engine", "test_papermill")  # they watch processes and clocks
+def is_notebook(item):
+    return getattr(item, "originalname", "") == "test_notebook"
+
+
+def is_quick(item):
+    return item.get_closest_marker("slow") is None
 
 
 def pytest_collection_modifyitems(items):
-    """Those that want the machine for themselves first; then the first notebook, which starts all
-    of them, and the rest beside them"""
-    notebooks = [item for item in items if getattr(item, "originalname", "") == "test_notebook"]
+    "Notebooks run beside the other tests, so what became of them is asked last"
+    items.sort(key=is_notebook)
 
-    def turn(item):
-        if item.path.stem in ALONE:
-            return 0
-        return 2 if item not in notebooks else 1 if item is notebooks[0] else 3
 
-    items.sort(key=turn)
+@pytest.fixture(scope="session", autouse=True)
+def shared_fork_server():
+    """Whoever starts kernels, also in a process of its own, forks them from this one. It imports
+    nothing before somebody asks"""
+    if not kernels.CAN_FORK:
+        yield
+        return
+    server = kernels.ForkServer()
+    os.environ[kernels.SHARED] = server.launch()
+    yield
+    del os.environ[kernels.SHARED]
+    server.stop()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def pages(request, shared_fork_server, tmp_path_factory):
+    "The selected notebooks, started with the first test"
+    items = sorted(filter(is_notebook, request.session.items), key=is_quick)
+    chosen = [ROOT / item.callspec.params["name"] for item in items]
+    if not chosen:
+        yield None
+        return
+    running = Pages(chosen, tmp_path_factory.mktemp("pages"))
+    yield running
+    running.close()
 
 
 @pytest.fixture(scope="session")

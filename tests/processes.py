@@ -1,6 +1,7 @@
 """What the tests with real processes share: the plug-in, waiting, looking whether a process lives,
 comparing rows."""
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -43,6 +44,23 @@ def wait_for(condition, seconds=240):
 
 def alive(pid):
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def fork_server_of(kernel):
+    "The branch of the fork server that has made a kernel; it serves one worker"
+    return psutil.Process(kernel).ppid()
+
+
+def workers_of(driver):
+    "The dask workers that a driver (a process id) has started"
+    found = psutil.Process(driver).children()
+    return [p.pid for p in found if "spawn_main" in " ".join(p.cmdline())]
+
+
+def holds_lock(pid, path):
+    "Has the process this run's lock open?"
+    links = Path(f"/proc/{pid}/fd").iterdir()
+    return any(os.path.realpath(link) == os.path.realpath(path) for link in links)
 
 
 def kernels(folder):

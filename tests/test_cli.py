@@ -206,6 +206,7 @@ def check_files(printed, folder):
         assert (folder / name).stat().st_size > 200, name
 
 
+@pytest.mark.slow
 def test_a_grid_from_the_command_line(tmp_path):
     "One failed run is told while the other goes on; then the table, the files, collect and status"
     done = run_grid(tmp_path)
@@ -227,6 +228,7 @@ def test_a_grid_from_the_command_line(tmp_path):
     assert "this method is broken on purpose" in printed
 
 
+@pytest.mark.slow
 def test_report_from_a_file_of_rows(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     example_rows().to_csv("rows.csv", index=False)

@@ -16,20 +16,31 @@ import sys
 import termios
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
-import psutil
 import pytest
 from dask.distributed import Client
-from processes import PLUGIN, alive, kernels, plugin, same_rows, wait_for  # noqa: F401
+from processes import (  # noqa: F401
+    PLUGIN,
+    alive,
+    fork_server_of,
+    holds_lock,
+    kernels,
+    plugin,
+    same_rows,
+    wait_for,
+    workers_of,
+)
 
 from fsrf import runs
 from fsrf.core import FsrfError, read_json
 from fsrf.evaluation import read_rows
-from fsrf.runs import cluster
+from fsrf.runs import cluster, limits
 from fsrf.runs.limits import Limits
 from fsrf.runs.remote import MARKER, RemoteRuns
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = dict(
     train=dict(epochs=2, batch_size=32),
@@ -115,12 +126,12 @@ def test_a_killed_driver_leaves_no_process_and_the_next_call_goes_on(tmp_path, s
     driver = start(command(tmp_path / "runs", "halting"))
     try:
         kernel = wait_for(lambda: kernels(signs))[0]
-        server = psutil.Process(kernel).ppid()
-        worker = psutil.Process(server).ppid()
+        processes = [kernel, fork_server_of(kernel), *workers_of(driver.pid)]
+        assert len(processes) == 3
     finally:
         driver.kill()
         driver.communicate()
-    wait_for(lambda: not any(map(alive, (kernel, server, worker))), 30)
+    wait_for(lambda: not any(map(alive, processes)), 30)
     partial = next((tmp_path / "runs").glob(".partial-*/training/fold0/state.safetensors"))
     assert partial.stat().st_size and not runs.status(tmp_path / "runs")["done"]
     (signs / "go").touch()
@@ -226,10 +237,17 @@ def test_two_drivers_make_each_run_once(tmp_path, reference):
 # --- one run --------------------------------------------------------------------------------------
 
 
-def test_a_run_that_hangs_is_ended_and_can_go_on(tmp_path, signs, reference):
-    outcome = runs.execute(spec("halting"), tmp_path, "one", limits=Limits(timeout=15))
+def test_a_run_that_hangs_is_ended_and_can_go_on(tmp_path, signs, reference, monkeypatch):
+    "The watch's clock passes the limit as soon as the kernel has said that it waits"
+
+    def clock():
+        return time.monotonic() + (1e6 if kernels(signs) else 0)
+
+    monkeypatch.setattr(limits, "time", SimpleNamespace(monotonic=clock))
+    outcome = runs.execute(spec("halting"), tmp_path, "one", limits=Limits(timeout=1e5))
     assert outcome.status == "failed" and "--timeout" in outcome.error, outcome
-    assert not any(alive(k) for k in kernels(signs)) and outcome.seconds < 30
+    (kernel,) = kernels(signs)
+    wait_for(lambda: not alive(kernel), 60)
     failed = runs.status(tmp_path)["failed"][0]
     assert "--timeout" in failed["error"] and Path(failed["path"]).is_file()
     (signs / "go").touch()
@@ -298,11 +316,7 @@ def test_a_lock_is_held_by_the_kernel_too(tmp_path, signs):
     with cf.ThreadPoolExecutor(1) as pool:
         future = pool.submit(runs.execute, spec("waiting"), tmp_path, "one")
         kernel = wait_for(lambda: kernels(signs))[0]
-        held = [
-            f
-            for f in Path(f"/proc/{kernel}/fd").iterdir()
-            if os.path.realpath(f).endswith("/.locks/one")
-        ]
+        held = holds_lock(kernel, tmp_path / ".locks/one")
         with open(tmp_path / ".locks/one") as f, pytest.raises(BlockingIOError):
             fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
         (signs / "go").touch()

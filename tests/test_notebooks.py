@@ -1,35 +1,29 @@
 """Every notebook passes nbdev's own test machinery: one test a notebook, its directives honoured.
 
 Each notebook runs in a process of its own (a registry that one notebook fills is not seen by the
-next), as many at a time as there are cores. nbs/paper holds a `.notest` file, as nbdev_test
+next), beside the other tests: see pages.py. nbs/paper holds a `.notest` file, as nbdev_test
 expects it: those notebooks are papermill templates and are run with parameters by the papermill
 tests.
 """
 
-import os
 import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from nbdev.config import get_config
 from nbdev.doclinks import nbglob
+from pages import TIMEOUT, Pages
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-TIMEOUT = 300
-RUN = """
-import sys
-from nbdev.config import get_config
-from nbdev.test import nb_test_cells, test_nb
-path, cfg = sys.argv[1], get_config(sys.argv[1])
-flags = cfg.tst_flags.split()
-print(len(nb_test_cells(path, skip_flags=flags)), flush=True)
-passed, seconds = test_nb(path, skip_flags=flags, basepath=cfg.config_path, do_print=True)
-sys.exit(not passed)
-"""
+SLOW = """
+    1_data/05_synthetic 4_methods/04_linear 4_methods/casd 4_methods/dmd 4_methods/hrlf
+    4_methods/lnln 4_methods/misa 4_methods/mult 4_methods/prlf 4_methods/tfrnet 4_methods/umdf
+    5_evaluation/05_evaluate 6_training/01_fit 6_training/02_cost 8_runs/02_kernels
+    8_runs/04_cluster 8_runs/09_status explanations/factors explanations/reproduction_report
+""".split()
 
 
 def notebooks():
@@ -40,39 +34,20 @@ def notebooks():
     ]
 
 
-def run_notebook(path):
-    "Run one notebook through nbdev's test_nb in a fresh process"
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "MPLBACKEND": "agg"}
-    return subprocess.run(
-        [sys.executable, "-c", RUN, str(path)],
-        cwd=Path(path).parent,
-        env=env,
-        timeout=TIMEOUT,
-        capture_output=True,
-        text=True,
-    )
+def marked(name):
+    "Slow ones have their mark; they are started first"
+    slow = name.removeprefix("nbs/").removesuffix(".ipynb") in SLOW
+    return pytest.param(name, marks=[pytest.mark.slow] if slow else [])
 
 
-@pytest.fixture(scope="session")
-def results(request):
-    """All the notebooks that this session selected, started at once; conftest lets other tests run
-    beside them"""
-    chosen = [
-        item.callspec.params["name"]
-        for item in request.session.items
-        if getattr(item, "originalname", "") == "test_notebook"
-    ]
-    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        futures = {name: pool.submit(run_notebook, ROOT / name) for name in chosen}
-        yield futures
-        for future in futures.values():
-            future.cancel()
+def test_the_slow_notebooks_are_there():
+    assert not {f"nbs/{name}.ipynb" for name in SLOW} - set(notebooks())
 
 
-@pytest.mark.parametrize("name", notebooks())
-def test_notebook(name, results):
-    done = results[name].result()
-    assert done.returncode == 0, f"{name} failed\n{done.stdout}\n{done.stderr}"
+@pytest.mark.parametrize("name", map(marked, notebooks()))
+def test_notebook(name, pages):
+    code, printed = pages.result(ROOT / name)
+    assert code == 0, f"{name} failed\n{printed}"
 
 
 @pytest.fixture
@@ -98,13 +73,27 @@ def project(tmp_path):
     return write
 
 
+def run_alone(path):
+    "(exit code, what it printed) of one notebook"
+    pages = Pages([path], path.parent)
+    try:
+        return pages.result(path)
+    finally:
+        pages.close()
+
+
 def test_a_failing_notebook_fails(project):
-    done = run_notebook(project("x = 1", "assert x == 2"))
-    assert done.returncode == 1 and "AssertionError" in done.stderr
+    code, printed = run_alone(project("x = 1", "assert x == 2"))
+    assert code == 1 and "AssertionError" in printed
+
+
+def test_a_notebook_that_ends_its_process_fails(project):
+    code, _ = run_alone(project("import os, signal; os.kill(os.getpid(), signal.SIGKILL)"))
+    assert code == -9
 
 
 def test_directives_are_honoured(project):
-    done = run_notebook(
+    code, printed = run_alone(
         project(
             "x = 1",
             "#| eval: false\nassert False",
@@ -113,8 +102,8 @@ def test_directives_are_honoured(project):
             "assert x == 1",
         )
     )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0] == "2", "two cells run, three are skipped"
+    assert code == 0, printed
+    assert printed.splitlines()[0] == "2", "two cells run, three are skipped"
 
 
 @pytest.mark.parametrize(("cell", "code"), [("assert True", 0), ("assert False", 1)])
@@ -131,6 +120,7 @@ def test_nbdev_test_is_a_command(project, cell, code):
     assert ("Success." in done.stdout) == (code == 0)
 
 
+@pytest.mark.slow
 def test_nbdev_test_passes_the_first_notebook():
     done = subprocess.run(
         [BIN / "nbdev_test", "nbs/00_core.ipynb"],

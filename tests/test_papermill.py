@@ -15,16 +15,26 @@ from pathlib import Path
 
 import nbformat
 import pandas as pd
-import psutil
 import pytest
-from processes import PLUGIN, alive, kernels, plugin, same_rows, wait_for  # noqa: F401
+from processes import (  # noqa: F401
+    PLUGIN,
+    alive,
+    holds_lock,
+    kernels,
+    plugin,
+    same_rows,
+    wait_for,
+    workers_of,
+)
 
 from fsrf import methods, runs
 from fsrf.core import FsrfError, hash_file, read_json
 from fsrf.evaluation import read_rows
 from fsrf.evaluation.evaluate import COLUMNS
 from fsrf.runs.cluster import Executor
+from fsrf.runs.kernels import SHARED, ForkServer
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = dict(
     train=dict(epochs=2, batch_size=32),
@@ -242,11 +252,6 @@ def test_a_template_knows_every_parameter_of_a_run():
 # --- kills ----------------------------------------------------------------------------------------
 
 
-def worker_of(kernel):
-    "The worker whose fork server has made a kernel"
-    return psutil.Process(psutil.Process(kernel).ppid()).ppid()
-
-
 def spec_of(name):
     return runs.RunSpec(name, "tiny", plugin=PLUGIN, **SETTINGS)
 
@@ -259,7 +264,8 @@ def test_a_killed_worker_loses_nothing(pool, tmp_path):
     kernel = wait_for(lambda: kernels(pool.folder))[0]
     told = wait_for(lambda: [t for t in runs.status(tmp_path)["working"] if "epoch" in t])[0]
     assert (told["pid"], told["epoch"], told["epochs"], told["state"]) == (kernel, 1, 2, "running")
-    os.kill(worker_of(kernel), signal.SIGKILL)
+    (worker,) = [w for w in pool.pids() if holds_lock(w, tmp_path / ".locks/one")]
+    os.kill(worker, signal.SIGKILL)
     wait_for(lambda: not alive(kernel), 60)
     assert not (tmp_path / "one").exists() and not runs.is_done(tmp_path / "one")
     with pytest.raises(FsrfError):
@@ -338,7 +344,7 @@ def test_an_interrupt_leaves_no_orphans_and_no_half_run(tmp_path):
     driver = start_in_terminal(tmp_path)
     try:
         kernel = wait_for(lambda: kernels(tmp_path))[0]
-        worker = worker_of(kernel)
+        (worker,) = workers_of(driver.pid)
         driver.send_signal(signal.SIGINT)
         _, told = driver.communicate(timeout=60)
         assert driver.returncode == 130, told
@@ -347,3 +353,51 @@ def test_an_interrupt_leaves_no_orphans_and_no_half_run(tmp_path):
         assert not [p.name for p in (tmp_path / "runs").iterdir() if not p.name.startswith(".")]
     finally:
         driver.kill()
+
+
+# --- the fork server ------------------------------------------------------------------------------
+
+
+def kernel_of(server, folder):
+    "A kernel that waits, forked for a client of the fork server"
+    number = len(list(folder.iterdir()))
+    (home := folder / str(number)).mkdir()
+    return server.fork(["-f", str(home / "c.json")], env=dict(os.environ), cwd=".")
+
+
+def test_kernels_end_with_their_client_and_all_with_the_fork_server(tmp_path, monkeypatch):
+    "Two workers on one server: one ends, the other's kernel lives; the server ends, all end"
+    monkeypatch.delenv(SHARED, raising=False)
+    owner, guest = ForkServer(), ForkServer()
+    try:
+        first = kernel_of(owner, tmp_path)
+        monkeypatch.setenv(SHARED, owner.address)
+        second = kernel_of(guest, tmp_path)
+        assert guest.process is None, "it needed no server of its own"
+        guest.stop()
+        second.wait(60)
+        assert first.poll() is None
+        third = kernel_of(guest, tmp_path)
+        owner.process.kill()
+        for kernel in (first, third):
+            kernel.wait(60)
+    finally:
+        guest.stop()
+        owner.stop()
+
+
+def test_a_server_with_other_code_is_not_used(tmp_path, monkeypatch):
+    "Its address ends in the hash of its library's files"
+    monkeypatch.setenv(SHARED, str(tmp_path / "0123456789abcdef"))
+    server = ForkServer()
+    try:
+        assert kernel_of(server, tmp_path).poll() is None and server.process
+    finally:
+        server.stop()
+
+
+def test_papermill_comes_without_the_grammar_of_addresses():
+    code = "import sys; from fsrf.runs.kernels import _papermill; _papermill(); print(*sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported = set(told.stdout.split())
+    assert "jsonschema" in imported and "rfc3987_syntax" not in imported

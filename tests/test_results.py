@@ -11,6 +11,7 @@ from fsrf.core import find_root
 from fsrf.methods import METHODS, floor_names
 from fsrf.runs.kernels import run_notebook
 
+pytestmark = pytest.mark.slow
 ROOT = find_root()
 FILES = sorted((ROOT / "data" / "results").glob("*.csv.gz"))
 MAIN = {"fsrf", "fsrf_first", "fsrf_first_recover", "corrkd", "plain_mrm", "complete"}

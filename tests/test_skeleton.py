@@ -293,6 +293,7 @@ def write_notebook(folder, name, code, **metadata):
     nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / f"nbs/{name}.ipynb")
 
 
+@pytest.mark.slow
 def test_gate_passes_a_clean_project(small_project, monkeypatch):
     monkeypatch.delenv("CI", raising=False)
     assert gate.differences(small_project) == []
@@ -302,6 +303,7 @@ def test_gate_passes_a_clean_project(small_project, monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_gate_sees_an_edited_module_a_stale_module_and_an_unclean_notebook(small_project, capsys):
     for check in (gate.differences, lambda root: gate.main([], root=root)):
         (small_project / "fsrf/one.py").write_text("x = 2")
@@ -311,6 +313,7 @@ def test_gate_sees_an_edited_module_a_stale_module_and_an_unclean_notebook(small
     assert {"fsrf/two.py", "nbs/two.ipynb"} <= set(gate.differences(small_project))
 
 
+@pytest.mark.slow
 def test_gate_wants_new_modules_committed(small_project, monkeypatch, capsys):
     write_notebook(small_project, "two", "y = 1")
     gate.differences(small_project)  # as somebody who exports and forgets `git add`

@@ -12,6 +12,7 @@ from fsrf.core import FsrfError
 from fsrf.methods.base import build
 from fsrf.methods.checkpoint import save_method
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parent.parent
 CASES = {
     "table_cost": dict(methods=["corrkd"], repeats=1),

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Factors', 'HIDDEN', 'LabelConfig', 'SyntheticConfig', 'plant', 'known_score', 'label_score', 'make_labels',
-           'draw_lengths', 'temporal_noise', 'factor_scales', 'latent_frames', 'mixing_matrix', 'bend_columns',
-           'straighten_columns', 'make_sequence']
+           'label_directions', 'draw_lengths', 'temporal_noise', 'factor_scales', 'latent_frames', 'mixing_matrix',
+           'bend_columns', 'straighten_columns', 'make_sequence']
 
 # %% ../../nbs/1_data/04_planted.ipynb #9b0cca9e
 from dataclasses import dataclass
@@ -180,6 +180,13 @@ def make_labels(config: SyntheticConfig,
     if config.task == 'multiclass':
         return np.searchsorted(ndtri(np.arange(1, count)/count), score), names, score
     return (score+shift >= 0).astype(np.int64), names, score
+
+# %% ../../nbs/1_data/04_planted.ipynb #fe7bd905
+def label_directions(config: SyntheticConfig, name: str) -> np.ndarray:
+    """The unit vectors (labels, k) along which the label reads a factor: one vector, but one per
+    label of a multilabel task. `name`: 'shared', or the modality of a private factor."""
+    labels = len(_class_names(config)) if config.task == 'multilabel-binary' else 1
+    return np.stack([_direction(config, name, label) for label in range(labels)])
 
 # %% ../../nbs/1_data/04_planted.ipynb #dfec25c9
 def draw_lengths(config: SyntheticConfig) -> dict[str, np.ndarray]:

@@ -17,6 +17,7 @@ from types import ModuleType
 
 import torch
 import torch.nn.functional as F
+from fastcore.basics import patch
 from torch import nn
 
 from ..core import Config, FsrfError
@@ -91,16 +92,17 @@ class Method(nn.Module):
 
         What has to be chosen is what does best on `valid` after a fit on `train`."""
 
-    def settle(self, train: MultimodalDataset,
-               unlabelled: MultimodalDataset | None = None) -> None:
-        """Before the first epoch and before each validation: measure what is not trained, such as
-        moments of the training input. No randomness, and no label but those of `train`."""
-
     def teacher(self) -> 'Method | None':
         "A method to train first on the same data, or None."
 
     def adopt(self, teacher: 'Method') -> None:
         "Take over the trained teacher."
+
+# %% ../../nbs/4_methods/01_base.ipynb #7efc219c
+@patch
+def settle(self: Method, train: MultimodalDataset,
+           unlabelled: MultimodalDataset | None = None) -> None:
+    "Measure, without randomness, what is not trained. Where there is nothing, it does nothing."
 
 # %% ../../nbs/4_methods/01_base.ipynb #b8d50875
 def separable(method: Method) -> bool:

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FSRFConfig', 'FSRF', 'gradient_norms']
 
-# %% ../../nbs/4_methods/fsrf.ipynb #c1f81c5b
+# %% ../../nbs/4_methods/fsrf.ipynb #666a2408
 import dataclasses
 
 import torch
@@ -15,16 +15,17 @@ from torch import nn
 
 from ..core import setting
 from ..data.dataset import Batch, DataSpec, MultimodalDataset, concatenate
-from .backbone import BackboneConfig, BackboneMethod, stack
+from .backbone import stack
 from .base import register, sample_loss, shape_logits
+from .three_views import ThreeViews, ThreeViewsConfig
 from ..nn.distillation import gaussian_kl, logit_kl
-from ..nn.factorization import FastMap, Residual, agreement, rebuilding_error, union
+from ..nn.factorization import FastMap, Residual, agreement, rebuilding_error
 from ..nn.gate import Gate
 from ..nn.layers import PerModality, masked_mean
 
-# %% ../../nbs/4_methods/fsrf.ipynb #bf6fc541
+# %% ../../nbs/4_methods/fsrf.ipynb #f83ae88c
 @dataclasses.dataclass(frozen=True)
-class FSRFConfig(BackboneConfig):
+class FSRFConfig(ThreeViewsConfig):
     "The backbone's settings, the widths of the factors, and the weights of DHF and DAS."
     c_width: int = setting(8, low=1, help='directions that c may have; the gate keeps the shared')
     s_width: int = setting(0, low=0, help="width of s; 0: the label's degrees of freedom")
@@ -41,12 +42,10 @@ class FSRFConfig(BackboneConfig):
     dis: float = setting(.03, low=0, help='DAS: the same for what modalities share')
     back: float = setting(.3, low=0, help='DAS: weight of a view teaching the third, beside 1')
     tau: float = setting(2., low=.1, help='DAS: temperature of the logits')
-    complete: int = setting(4, low=0, help='one sample in so many has its complete input as the '
-                                           'third view, the others the union; 0: none')
     fused: bool = setting(True, help='the label reads c and s, beside the encodings')
     residual: bool = setting(True, help='s and n read what the factors before leave over')
 
-# %% ../../nbs/4_methods/fsrf.ipynb #749bb67d
+# %% ../../nbs/4_methods/fsrf.ipynb #f2a46a20
 _ABLATIONS = {
     'no agreement: c is empty': dict(agree=0., gate=1.),
     'no gate: all of c passes': dict(gate=-1., strict=0.),
@@ -66,9 +65,9 @@ _ABLATIONS = {
     'rate_aware': dict(rate_aware=True),
 }
 
-# %% ../../nbs/4_methods/fsrf.ipynb #3a9281ad
+# %% ../../nbs/4_methods/fsrf.ipynb #da698400
 @register('fsrf')
-class FSRF(BackboneMethod):
+class FSRF(ThreeViews):
     "DHF and DAS on the backbone; see the notebook for each term and its origin."
     config_class = FSRFConfig
     known_from = 'abstract, summaries'
@@ -100,7 +99,7 @@ class FSRF(BackboneMethod):
         factors = self.config.c_width + m*self.s_width
         return (1 + m)*d + self.config.fused*factors
 
-# %% ../../nbs/4_methods/fsrf.ipynb #d84bf933
+# %% ../../nbs/4_methods/fsrf.ipynb #70880fc9
 @patch
 def homo_hetero(self: FSRF, z: torch.Tensor,
                 c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -120,7 +119,7 @@ def split(self: FSRF, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torc
     left, s = self.homo_hetero(z, c)
     return c, s, self.noisy(left, s)
 
-# %% ../../nbs/4_methods/fsrf.ipynb #ef27959d
+# %% ../../nbs/4_methods/fsrf.ipynb #7403cf28
 @patch
 def factors(self: FSRF, c: torch.Tensor, s: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
     "What a sample's present modalities share, and the s of each: (B, c_width + M s_width)."
@@ -143,7 +142,7 @@ def represent(self: FSRF, z: torch.Tensor, present: torch.Tensor) -> torch.Tenso
     _, s = self.homo_hetero(z, c)
     return self.fuse(z, self.factors(c, s, present), present)
 
-# %% ../../nbs/4_methods/fsrf.ipynb #f4b3af72
+# %% ../../nbs/4_methods/fsrf.ipynb #c485ba48
 @patch
 def decide(self: FSRF, z: dict[str, torch.Tensor], present: torch.Tensor) -> torch.Tensor:
     "{modality: z (B, d)}, present (B, M) -> logits."
@@ -159,7 +158,7 @@ def _label_prior(self: FSRF, y: torch.Tensor) -> torch.Tensor:
     count = F.one_hot(y, n).sum(0).flatten()
     return ((count + .5)/(len(y) + n/2)).log()
 
-# %% ../../nbs/4_methods/fsrf.ipynb #a5d09d35
+# %% ../../nbs/4_methods/fsrf.ipynb #91ac205f
 def _evenly(ds: MultimodalDataset, most: int) -> torch.Tensor:
     "Numbers of at most about `most` samples, spread over the data set, in runs of eight."
     n = len(ds)
@@ -168,19 +167,25 @@ def _evenly(ds: MultimodalDataset, most: int) -> torch.Tensor:
     return (runs[:, None] + torch.arange(8)).flatten()
 
 @patch
+def _sample(self: FSRF, train: MultimodalDataset, unlabelled: MultimodalDataset | None,
+            most: int) -> Batch:
+    "About `most` training samples, and as many without a label, as one batch."
+    batches = []
+    for start, ds in ((0, train), (len(train), unlabelled)):
+        if ds is None: continue
+        rows = ds.batch(_evenly(ds, most), self.prior.device)
+        batches.append(dataclasses.replace(rows, index=rows.index + start))
+    return concatenate(*batches)
+
+# %% ../../nbs/4_methods/fsrf.ipynb #d7f2eb9c
+@patch
 @torch.no_grad()
 def settle(self: FSRF, train: MultimodalDataset, unlabelled: MultimodalDataset | None = None,
            most: int = 1024) -> None:
     "Measure the gate, the regressions and the label's prior on these samples' complete input."
-    device = self.prior.device
     training = self.training
     self.eval()
-    batches = []
-    for start, ds in ((0, train), (len(train), unlabelled)):
-        if ds is None: continue
-        rows = ds.batch(_evenly(ds, most), device)
-        batches.append(dataclasses.replace(rows, index=rows.index + start))
-    batch = concatenate(*batches)
+    batch = self._sample(train, unlabelled, most)
     z, has = stack(self.encode(batch)), batch.present
     candidates = self.shared(z)
     self.gate.settle(candidates, has, batch.index)
@@ -191,48 +196,7 @@ def settle(self: FSRF, train: MultimodalDataset, unlabelled: MultimodalDataset |
     self.prior.copy_(self._label_prior(torch.from_numpy(train.y)))
     self.train(training)
 
-# %% ../../nbs/4_methods/fsrf.ipynb #82ea4506
-@patch
-def views(self: FSRF, batch: Batch,
-          generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    "The encodings of two incomplete views and of the third: (3B, M, d), and presence (3B, M)."
-    view = self.incomplete(batch, generator, n=2)
-    parts = []
-    for i, s in enumerate(self.spec.modalities):
-        encode = self._encode_vector if s.is_vector else self._encode_sequence
-        parts.append(encode(s.name, batch, view, view.present[:, i], batch.present[:, i]))
-    z, present = zip(*parts)
-    return torch.stack(z, 1), torch.stack(present, 1)
-
-@patch
-def _encode_vector(self: FSRF, m: str, batch: Batch, view: Batch, left: torch.Tensor,
-                   whole: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    "One encoding for all views, or that of nothing: z (3B, d), and where m is (3B,)."
-    present = torch.cat([left, whole])
-    x = torch.cat([batch.x[m], torch.zeros_like(batch.x[m][:1])])
-    z = self.encoders[m](x)
-    return torch.where(present[:, None], z[:-1].repeat(3, 1), z[-1]), present
-
-@patch
-def _encode_sequence(self: FSRF, m: str, batch: Batch, view: Batch, left: torch.Tensor,
-                     whole: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    "Both draws, and their union or what is complete: z (3B, d), and where m is (3B,)."
-    every = self.config.complete
-    parts = [view.x[m], view.length[m], view.observed[m]]
-    if every:
-        some = batch.x[m][::every], batch.length[m][::every], batch.observed[m][::every]
-        parts = [concatenate(part, more) for part, more in zip(parts, some)]
-    z = self.encoders[m](*parts)
-    two = z[:len(view)]
-    third, has = union(two[:, None], left[:, None])
-    third, has = third.squeeze(1), has.squeeze(1)
-    if every:
-        rows = torch.arange(0, len(batch), every, device=z.device)
-        third = third.index_copy(0, rows, z[len(view):])
-        has = has.index_copy(0, rows, whole[rows])
-    return torch.cat([two, third]), torch.cat([left, has])
-
-# %% ../../nbs/4_methods/fsrf.ipynb #aca703ea
+# %% ../../nbs/4_methods/fsrf.ipynb #6e6accc7
 @patch
 def _label_loss(self: FSRF, flat: torch.Tensor, batch: Batch) -> torch.Tensor:
     "Task loss of flat logits (3B, n_outputs) over the samples that have a label."
@@ -249,7 +213,7 @@ def label_terms(self: FSRF, batch: Batch, flat: torch.Tensor, factors: torch.Ten
     if weight: terms['factor_task'] = weight, self._label_loss(self.factor_head(factors), batch)
     return terms
 
-# %% ../../nbs/4_methods/fsrf.ipynb #bc212d7b
+# %% ../../nbs/4_methods/fsrf.ipynb #316afa00
 @patch
 def recovery_term(self: FSRF, factors: torch.Tensor, left: torch.Tensor, s: torch.Tensor,
                   z: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
@@ -262,18 +226,19 @@ def recovery_term(self: FSRF, factors: torch.Tensor, left: torch.Tensor, s: torc
     rebuilt = self.decoder(torch.cat([shared, s*here, n*here], 2))
     return rebuilding_error(rebuilt.unflatten(0, (2, b)), z[2*b:], present[2*b:])
 
+# %% ../../nbs/4_methods/fsrf.ipynb #0fc345f1
 @patch
 def follow(self: FSRF, batch: Batch, candidates: torch.Tensor, z: torch.Tensor,
-           has: torch.Tensor) -> torch.Tensor:
-    "Take the third view into the running moments, one after the other; returns its c (B, M, f)."
-    self.gate.follow(candidates, has, batch.index)
-    c = self.gate(candidates)
-    self.after_c.follow(c, z, has)
-    left, s = self.homo_hetero(z, c)
-    self.after_s.follow(s, left, has)
-    return c
+           has: torch.Tensor) -> None:
+    "Take the third view into the running moments, one after the other."
+    with torch.autocast(z.device.type, enabled=False):                 # moments need all digits
+        self.gate.follow(candidates, has, batch.index)
+        c = self.gate(candidates)
+        self.after_c.follow(c, z, has)
+        left, s = self.homo_hetero(z, c)
+        self.after_s.follow(s, left, has)
 
-# %% ../../nbs/4_methods/fsrf.ipynb #080889de
+# %% ../../nbs/4_methods/fsrf.ipynb #75372f85
 @patch
 def distil(self: FSRF, logits: torch.Tensor, c: torch.Tensor, present: torch.Tensor) -> dict:
     "The terms of DAS whose weight is not 0: {name: (weight, value)}."
@@ -293,11 +258,12 @@ def distil(self: FSRF, logits: torch.Tensor, c: torch.Tensor, present: torch.Ten
         terms['dis'] = k.dis, both(gaussian_kl, list(zip(mean.chunk(3), precision.chunk(3))))
     return terms
 
-# %% ../../nbs/4_methods/fsrf.ipynb #115ea23b
+# %% ../../nbs/4_methods/fsrf.ipynb #c946cd41
 @patch
 def loss(self: FSRF, batch: Batch, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
     return self.total(self.terms(batch, generator))
 
+# %% ../../nbs/4_methods/fsrf.ipynb #59efde1d
 @patch
 def terms(self: FSRF, batch: Batch, generator: torch.Generator) -> dict:
     "Every term of the loss on this batch: {name: (weight, value)}."
@@ -319,7 +285,7 @@ def terms(self: FSRF, batch: Batch, generator: torch.Generator) -> dict:
     if k.rec: terms['rec'] = k.rec, self.recovery_term(factors.detach(), left, s, still, present)
     return terms | self.distil(shape_logits(self.spec, flat), live, present)
 
-# %% ../../nbs/4_methods/fsrf.ipynb #fc802975
+# %% ../../nbs/4_methods/fsrf.ipynb #c333665c
 def gradient_norms(method: FSRF, batch: Batch, generator: torch.Generator,
                    weights: list[nn.Parameter] | None = None) -> dict[str, float]:
     "Norm of each weighted term's gradient with respect to `weights`, by default the encoders'."

@@ -18,7 +18,7 @@ from dask.system import CPU_COUNT
 from distributed import Client, Nanny, Scheduler, SpecCluster, Worker, WorkerPlugin
 from fastcore.basics import patch
 from ..core import FsrfError
-from .kernels import CAN_FORK, MALLOC, fork_server
+from .kernels import CAN_FORK, MALLOC, SHARED, fork_server
 
 # %% ../../nbs/8_runs/04_cluster.ipynb #f8de8e30
 class KernelHost(WorkerPlugin):
@@ -194,7 +194,8 @@ def _start_workers(self: Executor, cluster: Path | str | None, workers: int | No
     if not cluster:
         gpus = devices() if device in ('auto', 'cuda') else []
         environments = worker_environments(workers, gpus=gpus, most=most)
-        self.cluster = local_cluster([variables | env for variables in environments])
+        shared = {SHARED: fork_server().start().address} if CAN_FORK else {}
+        self.cluster = local_cluster([variables | shared | env for variables in environments])
     elif '://' not in str(cluster):
         told = read_cluster(cluster)
         self.cluster = batch_cluster(told)

@@ -183,8 +183,6 @@ def _loop(method: Method, train: MultimodalDataset, valid: MultimodalDataset, *,
           seed: int, run_dir: Path | None, device: torch.device, progress: bool) -> list[dict]:
     """Train `method` until `valid` gains no more, or for `length` epochs with no look at any score;
     it holds the best epoch's weights at the end. Returns the history, a dict per epoch."""
-    if not method.uses_unlabelled: unlabelled = None
-    method.settle(train, unlabelled)
     averaged = copy.deepcopy(method)
     if config.compile:
         for part in method.children(): part.compile()
@@ -228,6 +226,8 @@ def _fit(method: Method, train: MultimodalDataset, valid: MultimodalDataset, *,
         method.adopt(teacher.eval().requires_grad_(False))
     method.to(how['device']).prepare(train, valid, final)
     if not method.trainable: return [], (0, *teacher_kept)
+    if not method.uses_unlabelled: how['unlabelled'] = None
+    method.settle(final or train, how['unlabelled'])
     history = _loop(method, final or train, valid, length=length, run_dir=run_dir, **how)
     return history, (_best_epoch(history) + 1, *teacher_kept)
 
