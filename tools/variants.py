@@ -9,7 +9,8 @@ all in one setting per set. The test parts are never looked at. A fit is one lin
 delete that file after a change of the code. Writes data/results/search/fsrf_variants.csv, which
 nbs/explanations/tried.ipynb shows: a row per set and variant, differences of weighted F1 from
 plain-MRM, paired by fold and repeat: the mean over the incomplete subsets (`avg6`, with its
-standard error `se` over the `n` pairs), on complete input (`full`), at missing rates (`rates`).
+standard error `se` over the `n` pairs), on complete input (`full`), at missing rates (`rates`); and
+of `avg6` from FSRF as it stands (`from_fsrf`).
 Folds that some variant has no fit of yet do not count, so all variants have the same ones.
 """
 
@@ -36,11 +37,11 @@ from fsrf.runs.search import trial_settings
 from fsrf.training import TrainConfig, fit, validation_sweep
 
 FILE = "data/results/search/fsrf_variants.csv"
-BASE = "plain_mrm"
+BASE, FSRF = "plain_mrm", "fsrf"
 SCORES = ["avg6", "full", "rates"]
 # {set: how hard the network is regularised there}
 SETS = {"meld-negpos-minilm": "light", "meld-3class-minilm": "strong", "ict-mmmo-120": "light"}
-METHODS_BESIDE = (BASE, "corrkd", "fsrf_first_recover", "fsrf")
+METHODS_BESIDE = (BASE, "corrkd", "fsrf_first_recover", FSRF)
 # Where every modality is a vector, these have nothing to change.
 OF_SEQUENCES = {"complete", "mask_aware"}
 
@@ -49,10 +50,10 @@ def variants(ds: MultimodalDataset) -> dict[str, tuple[str, dict]]:
     "{name: (method, change of its settings)}, those that can be another form on this set."
     found = {name: (name, {}) for name in METHODS_BESIDE}
     only_vectors = all(m.is_vector for m in ds.spec.modalities)
-    for name, change in METHODS["fsrf"][0].ablations.items():
-        other = method_config("fsrf", change) != method_config("fsrf")
+    for name, change in METHODS[FSRF][0].ablations.items():
+        other = method_config(FSRF, change) != method_config(FSRF)
         if other and not (only_vectors and set(change) <= OF_SEQUENCES):
-            found[f"fsrf, {name}"] = "fsrf", change
+            found[f"{FSRF}, {name}"] = FSRF, change
     return found
 
 
@@ -126,20 +127,28 @@ def run(todo: list[dict], journal: Path, workers: int, seconds: float) -> None:
                 open_fits[pool.submit(made, job)] = job
 
 
+def gains(wide: pd.DataFrame, variant: str, other: str) -> pd.DataFrame:
+    "Differences of a variant from another one: a row per fold and repeat, a column per score."
+    return pd.DataFrame({score: wide[score][variant] - wide[score][other] for score in SCORES})
+
+
 def table(wanted: list[dict], done: dict[str, dict]) -> pd.DataFrame:
     "A row per set and variant, from the fits that are done."
     rows = pd.DataFrame([job | done[key(job)] for job in wanted if key(job) in done])
     lines = []
+    if not len(rows):
+        return rows
     for name, found in rows.groupby("dataset", sort=False):
-        names = list(variants(load_once(name)))
         wide = found.pivot(index=["fold", "seed"], columns="variant", values=SCORES)
-        wide = wide.dropna()  # the folds that all variants have
+        names = list(variants(load_once(name)))
+        wide = wide.dropna() if set(names) <= set(found.variant) else wide.iloc[:0]
         for variant in names if len(wide) > 1 else ():
-            gain = pd.DataFrame({s: wide[s][variant] - wide[s][BASE] for s in SCORES})
-            means = gain.mean()
-            line = dict(dataset=name, variant=variant, n=len(gain))
-            line |= dict(level=wide["avg6"][variant].mean(), avg6=means.avg6, se=gain.avg6.sem())
-            line |= dict(full=means["full"], rates=means.rates)
+            line = dict(dataset=name, variant=variant, n=len(wide))
+            line["level"] = wide["avg6"][variant].mean()
+            gain = gains(wide, variant, BASE)
+            line |= dict(gain.mean(), se=gain.avg6.sem())
+            own = gains(wide, variant, FSRF).avg6
+            line |= dict(from_fsrf=own.mean(), from_fsrf_se=own.sem())
             lines.append(line | dict(data_sha256=found.data_sha256.iloc[0]))
     return pd.DataFrame(lines)
 
