@@ -13,7 +13,7 @@ FIGURES := table_inter fig_missing_rate fig_differences high_rates table_ablatio
 SHOW := $(BIN)/jupyter nbconvert --log-level ERROR --to notebook --execute --inplace
 MEASURE := $(BIN)/papermill --no-progress-bar nbs/paper
 
-.PHONY: help setup reproduce test test-quick lab export readme gate lint bench measures tune variants results headroom figures
+.PHONY: help setup reproduce test test-quick lab export readme gate lint bench measures tune variants results headroom figures probes
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,10 +61,11 @@ readme: $(READY)  ## README.md from nbs/index.ipynb
 bench: $(READY)  ## what FSRF costs next to plain-MRM, and a run next to its training: runs/bench.json
 	$(BIN)/python tools/bench $(ARGS)
 
-measures: $(READY)  ## table_cost and fig_representation at MOSI's size, measured here, in runs/figures/ (OUT=figures: the committed ones)
+measures: $(READY)  ## table_cost at MOSI's size and fig_representation at half of it, measured here, in runs/figures/ (OUT=figures: the committed ones)
 	mkdir -p runs/figures
 	$(MEASURE)/table_cost.ipynb runs/figures/table_cost.ipynb -p dataset synthetic -p repeats 9 -p out_dir $(OUT)
-	$(MEASURE)/fig_representation.ipynb runs/figures/fig_representation.ipynb -p dataset synthetic -y 'train: {}' -p out_dir $(OUT)
+	$(MEASURE)/fig_representation.ipynb runs/figures/fig_representation.ipynb -p dataset 'synthetic?sizes=[642,114,343]' \
+	  -y '{config: {layers: 1}, train: {epochs: 20, least: 12, patience: 3}}' -p out_dir $(OUT)
 
 # The ones below made what data/results/ and figures/ hold. `tune`, `variants` and `results` need the development sets (FSRF_DATA).
 tune: $(READY)  ## the search on validation, the same budget for every method: data/results/tuned.json
@@ -81,6 +82,10 @@ results: $(READY)  ## the committed rows, from nothing: data/results/
 headroom: export OMP_NUM_THREADS = 1
 headroom: $(READY)  ## how well anybody could do on the planted sets: data/results/headroom/
 	$(BIN)/python tools/headroom.py $(ARGS)
+
+probes: export OMP_NUM_THREADS = 1
+probes: $(READY)  ## what FSRF's factors hold of the planted ones: data/results/probes.csv
+	$(BIN)/python tools/probes.py $(ARGS)
 
 figures: export OMP_NUM_THREADS = 1
 figures: $(READY)  ## tables, figures, the reproduction report and README from the committed rows
