@@ -13,7 +13,7 @@ FIGURES := table_inter fig_missing_rate fig_differences high_rates table_ablatio
 SHOW := $(BIN)/jupyter nbconvert --log-level ERROR --to notebook --execute --inplace
 MEASURE := $(BIN)/papermill --no-progress-bar nbs/paper
 
-.PHONY: help setup reproduce test test-quick lab export readme gate lint bench measures tune results headroom probes figures
+.PHONY: help setup reproduce test test-quick lab export readme gate lint bench measures tune variants results headroom figures probes
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,10 +69,14 @@ measures: $(READY)  ## table_cost at MOSI's size, fig_representation at half of 
 	$(MEASURE)/fig_recovered.ipynb runs/figures/fig_recovered.ipynb \
 	  -y '{seeds: 5, train: {epochs: 20, least: 12, patience: 3}}' -p out_dir $(OUT)
 
-# The ones below made what data/results/ and figures/ hold. `tune` and `results` need the development sets (FSRF_DATA).
+# The ones below made what data/results/ and figures/ hold. `tune`, `variants` and `results` need the development sets (FSRF_DATA).
 tune: $(READY)  ## the search on validation, the same budget for every method: data/results/tuned.json
 	mkdir -p runs/tune
 	$(BIN)/papermill --no-progress-bar nbs/paper/tune.ipynb runs/tune/tune.ipynb -f tools/tune.yaml $(ARGS)
+
+variants: export OMP_NUM_THREADS = 1
+variants: $(READY)  ## what each form of FSRF is worth on validation: data/results/search/fsrf_variants.csv
+	$(BIN)/python tools/variants.py $(ARGS)
 
 results: $(READY)  ## the committed rows, from nothing: data/results/
 	$(BIN)/python tools/results.py $(ARGS)

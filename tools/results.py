@@ -6,6 +6,8 @@ chosen settings, and the floors. FSRF_DATA must point to the development sets.
                                             `ablations` over them: data/results/ablation/fsrf/
     make results ARGS=--map                 FSRF and plain-MRM, both with their defaults, on sets
                                             planted for it: data/results/map/
+    make results ARGS=--labels              few labels and many samples without one:
+                                            data/results/labels/
 
 Writes data/results/<data set>.csv.gz, a file of rows per data set. `make figures` makes the tables
 and figures of them.
@@ -50,6 +52,23 @@ MAP_METHODS = ("fsrf", "plain_mrm")
 SHARED = (0.05, 0.35, 0.65, 0.95)
 LEVELS = ((0.3, 0.2), (1.0, 0.5), (3.0, 0.8))
 PLANTED = "synthetic-quick?sizes=[480,160,1000]&label_shared={}&nuisance={}&noise={}&seed={}"
+
+# The curve over labels: so many training samples keep their label, each seed draws its own, and all
+# others stay without. The same settings for all, on vectors, so that it stays cheap.
+COUNTS = (50, 100, 300, 1000)
+LABELLED = {
+    "mmsd": "mmsd",
+    "synthetic-redundant": "synthetic-redundant?sizes=[4000,300,1000]&lengths=[1,1,1]",
+}
+LABEL_TRAINING = dict(batch_size=32, epochs=30, least=10, patience=6, least_steps=20)
+SUBSETS = dict(evaluation=dict(rates=[0.3, 0.6], mask_seeds=[0]))  # the curve reads subsets alone
+LABEL_METHODS = {  # label: (method, what its training has of its own)
+    "fsrf": ("fsrf", {}),
+    "fsrf, labels alone": ("fsrf", dict(unlabelled_ratio=0.0)),
+    "mean_teacher": ("mean_teacher", {}),
+    "corrkd": ("corrkd", {}),
+    "plain_mrm": ("plain_mrm", {}),
+}
 
 
 def packed(rows: pd.DataFrame) -> bytes:
@@ -145,6 +164,22 @@ def map_rows(seeds, shared, levels, out, submit) -> list:
     return failed
 
 
+def label_rows(short, seeds, out, tuned, submit, counts) -> list:
+    "The file of a set's curve over numbers of labels; returns what failed."
+    parts = []
+    for n, seed in itertools.product(counts, seeds):
+        mark = "&" if "?" in LABELLED[short] else "?"
+        name = f"{LABELLED[short]}{mark}labels={n}&labels_seed={seed}"
+        for label, (method, own) in LABEL_METHODS.items():
+            setting = dict(train=LABEL_TRAINING | own, config=dict(layers=1))
+            how = dict(tuned={name: {method: setting}}, settings=SUBSETS)
+            specs, ids = runs.plan([name], [method], [seed], **how)
+            parts.append((label, specs, ids))
+    rows, failed = rows_of(parts, out, submit)
+    write_rows(rows, "labels", f"{short}.csv.gz")
+    return failed
+
+
 def arguments() -> argparse.Namespace:
     raw = argparse.RawDescriptionHelpFormatter
     p = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
@@ -157,6 +192,8 @@ def arguments() -> argparse.Namespace:
     p.add_argument("--ablation", metavar="METHOD", help=f"default sets: {', '.join(ABLATED)}")
     p.add_argument("--changes", help="of the ablation, only these, parted by semicolons")
     p.add_argument("--map", action="store_true")
+    p.add_argument("--labels", action="store_true")
+    p.add_argument("--counts", help=f"of the labels, how many are kept (default: {COUNTS})")
     p.add_argument("--shared", help=f"of the map, label_shared (default: {SHARED})")
     p.add_argument("--level", type=int, help="of the map, only this level of noise (0, 1, 2)")
     return p.parse_args()
@@ -166,7 +203,12 @@ def sets_of(a: argparse.Namespace, tuned: dict) -> list[str]:
     "The data sets that the arguments ask for; one that was not searched ends the program."
     if a.map:
         return []
-    sets = a.sets.split(",") if a.sets else list(ABLATED if a.ablation else tuned)
+    every = ABLATED if a.ablation else LABELLED if a.labels else tuned
+    sets = a.sets.split(",") if a.sets else list(every)
+    if a.labels:
+        if unknown := set(sets) - set(LABELLED):
+            sys.exit(f"no curve for {', '.join(unknown)}; there are {', '.join(LABELLED)}")
+        return sets
     if unsearched := [d for d in sets if d not in tuned]:
         names = ", ".join(unsearched)
         sys.exit(f"not searched yet: {names}; make tune comes first, or name others with --sets")
@@ -192,14 +234,18 @@ def main() -> None:
     tuned = read_json(root / "data" / "results" / "tuned.json")
     sets = sets_of(a, tuned)
     only = changes_of(a)
-    if a.ablation:
+    if a.labels:
+        counts = list(map(int, a.counts.split(","))) if a.counts else COUNTS
+        make = functools.partial(label_rows, counts=counts)
+    elif a.ablation:
         make = functools.partial(ablation_rows, method=a.ablation, only=only)
     else:
         make = functools.partial(main_rows, methods=a.methods and a.methods.split(","))
     failed = []
     with Executor(a.cluster, workers=a.workers, device="auto") as pool:
         for name in sets:
-            failed += make(name, seeds_of(name, a.seeds), out, tuned, pool.submit)
+            seeds = seeds_of(name, a.seeds or (5 if a.labels else None))
+            failed += make(name, seeds, out, tuned, pool.submit)
         if a.map:
             shared = [float(s) for s in a.shared.split(",")] if a.shared else SHARED
             levels = LEVELS if a.level is None else LEVELS[a.level : a.level + 1]
