@@ -104,7 +104,10 @@ def test_the_committed_probes_are_of_the_sets_as_they_are():
     for name, r in rows.groupby("dataset"):
         assert len(r) == 5, f"{name}: make probes"
         assert set(r.data_sha256) == {load_dataset(name).sha256}, f"{name} is stale: make probes"
-        assert check_bars(r).met.loc[["separation", "c mixes the modalities"]].all()
+        bars = check_bars(r)
+        if name.startswith("synthetic-quick"):
+            assert bars.met.all(), bars
+        assert bars.met["c mixes the modalities"] and bars.met["s: nothing shared"]
 
 
 # --- training -------------------------------------------------------------------------------------
