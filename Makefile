@@ -9,7 +9,7 @@ READY := .venv/.ready
 ARGS ?=
 OUT ?= runs/figures
 CORES := $(shell nproc 2>/dev/null || echo 2)
-FIGURES := table_inter fig_missing_rate fig_differences high_rates table_ablation map_factorization
+FIGURES := table_inter fig_missing_rate fig_differences high_rates table_ablation map_factorization fig_labels
 SHOW := $(BIN)/jupyter nbconvert --log-level ERROR --to notebook --execute --inplace
 MEASURE := $(BIN)/papermill --no-progress-bar nbs/paper
 
