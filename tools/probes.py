@@ -58,11 +58,11 @@ def row_of(name: str, seed: int) -> dict:
 
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    p.add_argument("--sets", default=",".join(SETS), help="default: all of them")
+    p.add_argument("--sets", nargs="+", default=SETS, help="default: all of them")
     a = p.parse_args()
     torch.set_num_threads(1)
     file = find_root() / FILE
-    for name in a.sets.split(","):
+    for name in a.sets:
         rows = pd.DataFrame([row_of(name, seed) for seed in SEEDS])
         print(check_bars(rows).round(3), flush=True)
         if file.exists():
