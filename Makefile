@@ -61,10 +61,10 @@ readme: $(READY)  ## README.md from nbs/index.ipynb
 bench: $(READY)  ## what FSRF costs next to plain-MRM, and a run next to its training: runs/bench.json
 	$(BIN)/python tools/bench $(ARGS)
 
-measures: $(READY)  ## table_cost at MOSI's size, fig_representation at half of it, fig_recovered, measured here, in runs/figures/ (OUT=figures: the committed ones)
+measures: $(READY)  ## table_cost at MOSI's size, fig_representation and fig_recovered, measured here, in runs/figures/ (OUT=figures: the committed ones)
 	mkdir -p runs/figures
 	$(MEASURE)/table_cost.ipynb runs/figures/table_cost.ipynb -p dataset synthetic -p repeats 9 -p out_dir $(OUT)
-	$(MEASURE)/fig_representation.ipynb runs/figures/fig_representation.ipynb -p dataset 'synthetic?sizes=[642,114,343]' \
+	$(MEASURE)/fig_representation.ipynb runs/figures/fig_representation.ipynb \
 	  -y '{config: {layers: 1}, train: {epochs: 20, least: 12, patience: 3}}' -p out_dir $(OUT)
 	$(MEASURE)/fig_recovered.ipynb runs/figures/fig_recovered.ipynb \
 	  -y '{seeds: 5, train: {epochs: 20, least: 12, patience: 3}}' -p out_dir $(OUT)
