@@ -86,7 +86,7 @@ headroom: $(READY)  ## how well anybody could do on the planted sets: data/resul
 	$(BIN)/python tools/headroom.py $(ARGS)
 
 probes: export OMP_NUM_THREADS = 1
-probes: $(READY)  ## what FSRF's factors hold of the planted ones: data/results/probes.csv
+probes: $(READY)  ## what FSRF's factors hold of the planted ones: data/results/probes/planted.csv
 	$(BIN)/python tools/probes.py $(ARGS)
 
 figures: export OMP_NUM_THREADS = 1
