@@ -9,7 +9,7 @@ READY := .venv/.ready
 ARGS ?=
 OUT ?= runs/figures
 CORES := $(shell nproc 2>/dev/null || echo 2)
-FIGURES := table_inter fig_missing_rate fig_differences high_rates table_ablation map_factorization
+FIGURES := table_inter fig_missing_rate fig_differences high_rates table_ablation map_factorization fig_labels
 SHOW := $(BIN)/jupyter nbconvert --log-level ERROR --to notebook --execute --inplace
 MEASURE := $(BIN)/papermill --no-progress-bar nbs/paper
 
@@ -86,7 +86,7 @@ headroom: $(READY)  ## how well anybody could do on the planted sets: data/resul
 	$(BIN)/python tools/headroom.py $(ARGS)
 
 probes: export OMP_NUM_THREADS = 1
-probes: $(READY)  ## what FSRF's factors hold of the planted ones: data/results/probes.csv
+probes: $(READY)  ## what FSRF's factors hold of the planted ones: data/results/probes/planted.csv
 	$(BIN)/python tools/probes.py $(ARGS)
 
 figures: export OMP_NUM_THREADS = 1

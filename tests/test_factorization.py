@@ -99,7 +99,7 @@ def test_a_further_modality_never_makes_the_recovered_worse(net, parts):
 
 
 def test_the_committed_probes_are_of_the_sets_as_they_are():
-    rows = pd.read_csv(find_root() / "data" / "results" / "probes.csv")
+    rows = pd.read_csv(find_root() / "data" / "results" / "probes" / "planted.csv")
     assert rows.dataset.nunique() == 7 and not rows.duplicated(["dataset", "seed"]).any()
     for name, r in rows.groupby("dataset"):
         assert len(r) == 5, f"{name}: make probes"

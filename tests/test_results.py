@@ -58,6 +58,7 @@ TABLES = {
     "high_rates": ".",
     "table_ablation": "ablation/fsrf",
     "map_factorization": "map",
+    "fig_labels": "labels",
     "table_ablation_corrkd": "ablation/corrkd",
     "table_ablation_hrlf": "ablation/hrlf",
 }
@@ -91,6 +92,21 @@ def test_ablations_stand_beside_the_full_method():
         known = {"full", *METHODS[path.parent.name][0].ablations}
         assert "full" in seeds.index and set(seeds.index) <= known and seeds.nunique() == 1, path
     assert files
+
+
+def test_forms_of_fsrf_are_those_of_the_code():
+    "Differences are from plain-MRM, on the same folds and seeds for all forms of a set"
+    path = ROOT / "data" / "results" / "search" / "fsrf_variants.csv"
+    if not path.exists():
+        pytest.skip("no table of forms is committed yet: make variants")
+    forms = pd.read_csv(path)
+    known = {"plain_mrm", "corrkd", "fsrf_first_recover", "fsrf"}
+    known |= {f"fsrf, {name}" for name in METHODS["fsrf"][0].ablations}
+    for dataset, r in forms.groupby("dataset"):
+        assert {"plain_mrm", "fsrf"} <= set(r.variant) <= known, f"{dataset}: make variants"
+        assert r.n.nunique() == 1 and r.variant.is_unique, dataset
+        plain = r[r.variant == "plain_mrm"].iloc[0]
+        assert (r.level - plain.level).values == pytest.approx(r.avg6.values, abs=2e-6), dataset
 
 
 def test_tuned_settings_are_the_best_trials_of_equal_budgets():

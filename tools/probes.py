@@ -3,11 +3,10 @@
     make probes                              all sets: half an hour on one core
     make probes ARGS="--sets synthetic-few"  some of them; the rows of the others stay
 
-Writes data/results/probes.csv, which nbs/explanations/factors.ipynb shows: a row per set and
-training seed, with the figures of fsrf.evaluation.factor_row, and prints the bars
+Writes data/results/probes/planted.csv, which nbs/explanations/factors.ipynb shows: a row per set
+and training seed, with the figures of fsrf.evaluation.factor_row, and prints the bars
 (fsrf.evaluation.BARS) that the mean over seeds meets. Probes are fitted on training samples and
-scored on test samples, of complete input.
-"""
+scored on test samples, of complete input."""
 
 import argparse
 import time
@@ -21,7 +20,7 @@ from fsrf.evaluation import check_bars, factor_row
 from fsrf.methods import build
 from fsrf.training import TrainConfig, fit
 
-FILE = "data/results/probes.csv"
+FILE = "data/results/probes/planted.csv"
 # A fit on the whole of `synthetic`, of MOSI's size, takes more than three minutes: half of it.
 HALF = "synthetic?sizes=[642,114,343]"
 SETS = (
