@@ -16,7 +16,7 @@ from torch import nn
 from ..core import setting
 from ..data.dataset import Batch, DataSpec, MultimodalDataset, concatenate
 from .backbone import stack
-from .base import register, sample_loss, shape_logits
+from .base import labelled_loss, register, shape_logits
 from .three_views import ThreeViews, ThreeViewsConfig
 from ..nn.distillation import gaussian_kl, logit_kl
 from ..nn.factorization import FastMap, Residual, agreement, rebuilding_error
@@ -198,19 +198,12 @@ def settle(self: FSRF, train: MultimodalDataset, unlabelled: MultimodalDataset |
 
 # %% ../../nbs/4_methods/fsrf.ipynb #6e6accc7
 @patch
-def _label_loss(self: FSRF, flat: torch.Tensor, batch: Batch) -> torch.Tensor:
-    "Task loss of flat logits (3B, n_outputs) over the samples that have a label."
-    y = batch.y.nan_to_num() if batch.y.is_floating_point() else batch.y.clamp(min=0)
-    y = y.repeat(3, *[1]*(y.dim() - 1))
-    each = sample_loss(self.spec, shape_logits(self.spec, flat), y)
-    return masked_mean(each, batch.labelled.repeat(3))
-
-@patch
-def label_terms(self: FSRF, batch: Batch, flat: torch.Tensor, factors: torch.Tensor) -> dict:
+def label_terms(self: FSRF, batch: Batch, logits: torch.Tensor, factors: torch.Tensor) -> dict:
     "The label's terms whose weight is not 0: {name: (weight, value)}."
-    terms = dict(task=(1., self._label_loss(flat, batch)))
-    weight = self.config.factor_task
-    if weight: terms['factor_task'] = weight, self._label_loss(self.factor_head(factors), batch)
+    terms = dict(task=(1., labelled_loss(self.spec, logits, batch)))
+    if weight := self.config.factor_task:
+        alone = shape_logits(self.spec, self.factor_head(factors))
+        terms['factor_task'] = weight, labelled_loss(self.spec, alone, batch)
     return terms
 
 # %% ../../nbs/4_methods/fsrf.ipynb #316afa00
@@ -276,14 +269,14 @@ def terms(self: FSRF, batch: Batch, generator: torch.Generator) -> dict:
     c = live.detach()
     left, s = self.homo_hetero(z, c)
     factors = self.factors(c, s, present)
-    flat = self.head(self.fuse(z, factors, present))
+    logits = self.logits(self.fuse(z, factors, present))
 
-    terms = self.label_terms(batch, flat, factors)
+    terms = self.label_terms(batch, logits, factors)
     if k.agree:
         taught = present[third] & self.gate.taught(batch.index)[:, None]
         terms['agree'] = k.agree, agreement(candidates[third], taught)
     if k.rec: terms['rec'] = k.rec, self.recovery_term(factors.detach(), left, s, still, present)
-    return terms | self.distil(shape_logits(self.spec, flat), live, present)
+    return terms | self.distil(logits, live, present)
 
 # %% ../../nbs/4_methods/fsrf.ipynb #c333665c
 def gradient_norms(method: FSRF, batch: Batch, generator: torch.Generator,

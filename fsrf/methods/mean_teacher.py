@@ -16,7 +16,7 @@ from torch import Tensor
 from ..core import setting
 from ..data.dataset import Batch, DataSpec
 from .backbone import BackboneConfig, BackboneMethod
-from .base import probabilities, register, task_loss
+from .base import labelled_loss, probabilities, register
 
 # %% ../../nbs/4_methods/mean_teacher.ipynb #fb79beb0
 def certainty(spec: DataSpec, p: Tensor) -> Tensor:
@@ -81,8 +81,8 @@ def consistency(self: MeanTeacher, batch: Batch, logits: Tensor) -> Tensor:
 @patch
 def loss(self: MeanTeacher, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict]:
     if self.training: self.follow()
-    has, logits = batch.labelled, self.predict(self.incomplete(batch, generator))
-    terms = dict(task=(1., task_loss(self.spec, logits[has], batch.y[has])))
+    logits = self.predict(self.incomplete(batch, generator))
+    terms = dict(task=(1., labelled_loss(self.spec, logits, batch)))
     if weight := self.config.consistency:
         terms['consistency'] = weight*self.ramp(), self.consistency(batch, logits)
     return self.total(terms)
