@@ -30,7 +30,7 @@ class FSRFConfig(ThreeViewsConfig):
     c_width: int = setting(8, low=1, help='directions that c may have; the gate keeps the shared')
     s_width: int = setting(0, low=0, help="width of s; 0: the label's degrees of freedom")
     n_width: int = setting(8, low=1, help='width of n')
-    speed: float = setting(8., low=.1, help='how much faster than the encoders the maps learn')
+    speed: float = setting(32., low=.1, help='how much faster than the encoders the maps learn')
     gate: float = setting(.1, low=-1, high=1, help='least correlation between modalities that c '
                                                    'keeps; -1: all directions pass')
     strict: float = setting(2., low=0, help='the same in standard errors of a correlation')

@@ -28,16 +28,15 @@ class FastMap(PerModality):
 # %% ../../nbs/3_nn/05_factorization.ipynb #5408b42d
 def agreement(c: torch.Tensor, has: torch.Tensor) -> torch.Tensor:
     "L_agree, (10): candidates (B, M, f), of the modalities that a sample `has` (B, M) -> scalar."
-    b, m, _ = c.shape
-    rows, counts = c.transpose(0, 1).flatten(0, 1), has.T.flatten()         # (M B, f): by modality
-    half = rows.square().sum(1)/2
-    score = rows @ rows.T - half[:, None] - half
-    score = score.masked_fill(~counts, -1e4).view(m, b, m, b)
-    right = score.diagonal(dim1=1, dim2=3)                                  # (M, M, B)
-    each = score.logsumexp(3).transpose(1, 2) - right
-    here = has.T
-    pairs = here[:, None] & here & ~torch.eye(m, dtype=torch.bool, device=c.device)[..., None]
-    return masked_mean(each, pairs)
+    m = c.shape[1]
+    one, two = torch.triu_indices(m, m, 1, device=c.device)                 # each pair once
+    rows, here, half = c.transpose(0, 1), has.T, c.square().sum(2).T/2      # by modality
+    score = rows[one] @ rows[two].mT - half[one, :, None] - half[two, None]
+    both = here[one, :, None] & here[two, None]
+    score = score.masked_fill(~both, -1e4)                                  # (P, B, B)
+    right = score.diagonal(dim1=1, dim2=2)
+    either_way = (score.logsumexp(1) + score.logsumexp(2))/2
+    return masked_mean(either_way - right, here[one] & here[two])
 
 # %% ../../nbs/3_nn/05_factorization.ipynb #1e2676c7
 class Residual(nn.Module):
