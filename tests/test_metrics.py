@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy import stats
 from sklearn import metrics as skm
 
 from fsrf.core import FsrfError
+from fsrf.data import FAMILIES, MultimodalDataset, files, metric_family
 from fsrf.evaluation import metrics as fm
 
 settings.register_profile("metrics", deadline=None, derandomize=True, max_examples=60)
@@ -90,12 +92,195 @@ def test_pearson_is_numpys_or_zero(ty):
         assert fm.pearson(y_true=t, y_pred=p) == close(want, abs=1e-9)
 
 
+# scores with the cuts of CH-SIMS among them, and some beyond its ends, in float32 as data come
+cuts = st.sampled_from([-1.2, -1, -0.7, -0.6, -0.4, -0.1, 0, 0.1, 0.2, 0.4, 0.7, 0.8, 1, 1.5])
+sims = cuts.map(np.float32) | st.floats(-1.25, 1.25, width=32).map(np.float32)
+
+
+def mmsa_class(y, edges):
+    "As MMSA cuts: the number of the interval (low, high] that holds each score."
+    y = np.clip(np.asarray(y, np.float32), -1, 1)
+    out = np.full(len(y), -1)
+    for i, (low, high) in enumerate(zip(edges, edges[1:], strict=False)):
+        out[(y > low) & (y <= high)] = i
+    return out
+
+
+@props
+@given(labels(values=sims))
+def test_sims_equals_its_public_definition(ty):
+    t, p = (np.asarray(y, np.float32) for y in ty)
+    row = fm.score("regression", y_true=t, logits=p, metrics="sims")
+    edges = {
+        2: [-1.01, 0, 1.01],
+        3: [-1.01, -0.1, 0.1, 1.01],
+        5: [-1.01, -0.7, -0.1, 0.1, 0.7, 1.01],
+    }
+    classes = {k: (mmsa_class(t, e), mmsa_class(p, e)) for k, e in edges.items()}
+    for k, (truth, said) in classes.items():
+        assert row[f"acc{k}_sims"] == close(skm.accuracy_score(truth, said), abs=1e-12)
+    assert row["f1_sims"] == close(skm.f1_score(*classes[2], average="weighted"), abs=1e-12)
+    ct, cp = np.clip(t, -1, 1), np.clip(p, -1, 1)
+    assert row["mae_sims"] == close(skm.mean_absolute_error(ct, cp), abs=1e-6)
+    weak = (ct >= np.float32(-0.4)) & (ct <= np.float32(0.4))
+    assert ("acc2_weak_sims" in row) == weak.any()
+    if weak.any():
+        truth, said = (y[weak] for y in classes[2])
+        assert row["acc2_weak_sims"] == close(skm.accuracy_score(truth, said), abs=1e-12)
+    if np.ptp(ct) == 0:
+        assert not {"pearson_sims", "r2_sims"} & set(row)
+    else:
+        want = 0.0 if np.ptp(cp) == 0 else np.corrcoef(ct, cp)[0, 1]
+        assert row["pearson_sims"] == close(want, abs=1e-6)
+        assert row["r2_sims"] == close(skm.r2_score(ct, cp), rel=1e-4, abs=1e-4)
+    assert not [name for name in row if name in ("f1_has0", "acc7", "acc5", "mae", "pearson")]
+
+
+def test_a_zero_is_negative_for_sims_and_positive_for_has0():
+    y, p = np.array([0.0, 0.2, -0.2]), np.array([-0.1, 0.3, -0.3])
+    assert fm.score("regression", y_true=y, logits=p, metrics="sims")["acc2_sims"] == 1
+    assert fm.score("regression", y_true=y, logits=p)["acc2_has0"] == close(2 / 3)
+
+
+@props
+@given(labels(values=st.floats(1, 7) | st.integers(1, 7).map(float)))
+def test_plain_regression_equals_sklearn_and_scipy(ty):
+    t, p = ty
+    row = fm.score("regression", y_true=t, logits=p, metrics="regression")
+    assert row["mae"] == close(skm.mean_absolute_error(t, p), abs=1e-12)
+    assert row["rmse"] == close(skm.root_mean_squared_error(t, p), abs=1e-9)
+    if np.ptp(t) == 0:
+        assert set(row) == {"mae", "rmse", "constant_prediction"}
+        for f in (fm.r2, fm.pearson, fm.spearman):
+            with pytest.raises(FsrfError, match="labels that differ"):
+                f(y_true=t, y_pred=p)
+        return
+    assert list(row)[0] == "r2" and row["r2"] == close(skm.r2_score(t, p), rel=1e-6, abs=1e-6)
+    assert not [name for name in row if name.startswith(("f1", "acc"))]
+    if np.ptp(p) == 0:
+        assert row["spearman"] == row["pearson"] == 0
+    else:
+        assert row["spearman"] == close(stats.spearmanr(t, p).statistic, abs=1e-9)
+        if np.ptp(t) > 1e-6 and np.ptp(p) > 1e-6:
+            assert row["pearson"] == close(stats.pearsonr(t, p).statistic, abs=1e-6)
+
+
+EMOTIONS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
+
+
+@props
+@given(st.integers(1, 12), st.data())
+def test_emotions_equal_sklearn(n, data):
+    bits = arrays(int, (n, 6), elements=st.integers(0, 1))
+    y, said = data.draw(bits), data.draw(bits)
+    logits = np.stack([1 - said, said], -1).astype(float)
+    row = fm.score("multilabel-binary", y_true=y, logits=logits, class_names=EMOTIONS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of an emotion that nobody feels, scikit-learn warns
+        for i, name in enumerate(EMOTIONS):
+            t, p = y[:, i], said[:, i]
+            f1 = skm.f1_score(t, p, average="weighted")
+            assert row[f"f1_{name}"] == close(f1, abs=1e-12)
+            assert row[f"wacc_{name}"] == close(skm.balanced_accuracy_score(t, p), abs=1e-12)
+            if 0 < t.sum() < n:  # as the field writes it: (TP N/P + TN)/2N
+                positive, negative = t.sum(), n - t.sum()
+                hits, rejected = (t & p).sum(), ((1 - t) & (1 - p)).sum()
+                published = (hits * negative / positive + rejected) / (2 * negative)
+                assert row[f"wacc_{name}"] == close(published, abs=1e-12)
+    assert row["wacc"] == close(np.mean([row[f"wacc_{name}"] for name in EMOTIONS]))
+    assert row["f1_weighted"] == close(np.mean([row[f"f1_{name}"] for name in EMOTIONS]))
+
+
+def test_constant_means_one_value_and_one_sign_has_its_own_column():
+    y = np.array([0.2, 1.0, 2.0, 3.0, 0.5])
+    row = fm.score("regression", y_true=y, logits=y)
+    assert row["pearson"] == close(1) and (row["constant_prediction"], row["one_sign"]) == (0, 1)
+    rounding = np.float32(0.3) + np.array([0, 1, -1, 0, 0]) * np.float32(3e-8)
+    for family in FAMILIES["regression"]:
+        for p, constant in ((y, 0), (rounding, 1), (np.full(5, -0.3), 1), (y * 1e-3, 0)):
+            row = fm.score("regression", y_true=y, logits=p, metrics=family)
+            assert row["constant_prediction"] == constant, (family, p)
+            assert ("one_sign" in row) == (family != "regression")
+
+
+@pytest.mark.parametrize(
+    ("y", "name", "family"),
+    [
+        (np.arange(-15, 16) / 5, "x", "mosi"),
+        (np.array([-3, -1 / 6, 2.75]), "x", "mosi"),
+        (np.arange(-3.0, 4), "x", "mosi"),
+        (np.arange(-5, 6) / 5, "unaligned_39", "sims"),
+        (np.array([-0.33, 0.1, 0.9]), "ch-simsv2s", "sims"),
+        (np.arange(-5, 6) / 5, "mosei_part", "regression"),
+        (np.arange(-3.0, 4), "sims", "regression"),
+        (np.array([-0.33, 0.1, 0.9]), "x", "regression"),
+        (np.array([-1.0, 0, 1]), "x", "regression"),
+        (np.array([1, 3.5, 7]), "mosi", "regression"),
+        (np.array([0, 0.2, 1]), "sims", "regression"),
+        (np.array([-4.0, 4]), "mosi", "regression"),
+        (np.array([-2.313, 0.027, 2.931]), "mosi", "regression"),
+        (np.array([-2.0, 0, 2]), "mosi", "regression"),
+    ],
+)
+def test_only_scores_that_look_so_get_mosis_or_sims_metrics(y, name, family):
+    for dtype in (np.float32, np.float64):
+        assert metric_family("regression", y.astype(dtype), name)[0] == family
+
+
+def regression_set(y, **fields):
+    n = len(y)
+    return MultimodalDataset(
+        "u",
+        x=dict(language=np.random.default_rng(0).normal(size=(n, 3, 2))),
+        length=dict(language=np.full(n, 3)),
+        y=y,
+        ids=[f"s{i}" for i in range(n)],
+        task="regression",
+        split=np.resize(["train", "valid", "test"], n),
+        **fields,
+    )
+
+
+def test_the_family_stays_with_the_data_and_tells_rows_apart(tmp_path):
+    y = np.arange(-6, 6) / 5  # -1.2 .. 1: nobody's scale
+    sets = {family: regression_set(y, metrics=family) for family in FAMILIES["regression"]}
+    assert regression_set(y).metrics == "regression"
+    assert len({ds.sha256 for ds in sets.values()}) == 3
+    for family, ds in sets.items():
+        assert {part.metrics for part in ds.parts().values()} == {family}
+        for path in (
+            files.write_npz(ds, tmp_path / f"{family}.npz"),
+            files.write_mmsa(ds, tmp_path / f"{family}.pkl"),
+        ):
+            back = files.read(path, name="u")
+            stored = files.open_path(path, tmp_path / "store", name="u")
+            assert back.metrics == stored.metrics == stored.parts()["test"].metrics == family
+            assert back.sha256 == stored.sha256 == ds.sha256
+        assert files.read(path, metrics="sims").metrics == "sims"  # what is asked for comes first
+    with pytest.raises(FsrfError, match="not for this task"):
+        regression_set(y, metrics="classes")
+    arrays = dict(np.load(tmp_path / "sims.npz")) | dict(metrics=np.array("simss"))
+    np.savez(tmp_path / "bad.npz", **arrays)
+    with pytest.raises(FsrfError, match="unknown metrics"):
+        files.read(tmp_path / "bad.npz")
+
+
+def test_a_family_that_the_labels_chose_is_said(tmp_path):
+    y = np.arange(-5, 7) / 5 - 0.2
+    y[-1] = 0
+    path = tmp_path / "x.npz"
+    np.savez(path, x_language=np.ones((12, 2), np.float32), y=y, split=np.resize(["train"], 12))
+    ds = files.read(path)
+    assert ds.metrics == "regression" and any("metrics: regression" in n for n in ds.meta["notes"])
+    assert any(line.startswith("metrics   regression") for line in files.check(path)[0])
+
+
 @st.composite
 def tasks(draw):
     """A task with truth, and logits of some conditions; few distinct logits, so that ties and
     constants occur."""
     task, c, n = (
-        draw(st.sampled_from(sorted(fm.PRIMARY))),
+        draw(st.sampled_from(sorted(FAMILIES))),
         draw(st.integers(1, 4)),
         draw(st.integers(2, 12)),
     )
@@ -116,16 +301,21 @@ def tasks(draw):
 @given(tasks())
 def test_score_many_equals_score(case):
     task, y, logits = case
-    rows = [fm.score(task, y_true=y, logits=one) for one in logits]
-    assert fm.score_many(task, y_true=y, logits=logits).tolist() == [
-        r[fm.PRIMARY[task]] for r in rows
-    ]
-    table = fm.score_table(task, y_true=y, logits=logits)
-    for name in rows[0]:
-        assert table[name].tolist() == close([r[name] for r in rows], abs=1e-12)
-    assert all(
-        next(iter(r)) == fm.PRIMARY[task] and np.isfinite(list(r.values())).all() for r in rows
-    )
+    for family in FAMILIES[task]:
+        rows = [fm.score(task, y_true=y, logits=one, metrics=family) for one in logits]
+        first = fm.PRIMARY[family]
+        many = fm.score_many(task, y_true=y, logits=logits, metrics=family)
+        assert many.tolist() == [r[first] for r in rows]
+        table = fm.score_table(task, y_true=y, logits=logits, metrics=family)
+        for name in rows[0]:
+            assert table[name].tolist() == close([r[name] for r in rows], abs=1e-12)
+        assert all(next(iter(r)) == first and np.isfinite(list(r.values())).all() for r in rows)
+
+
+def test_validation_ranks_epochs_also_where_all_labels_are_equal():
+    y, logits = np.full(4, 2.0), np.array([[2.0, 2, 2, 2], [2, 2, 2, 3], [5, 5, 5, 5]])
+    scores = fm.score_many("regression", y_true=y, logits=logits, metrics="regression")
+    assert np.isfinite(scores).all() and (np.diff(scores) < 0).all()
 
 
 @props

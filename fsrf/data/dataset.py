@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np, pandas as pd, torch
 from fastcore.basics import patch
 from ..core import FsrfError, generator, hash_arrays
-from .arrays import (PARTS, UNLABELLED, Statistics, as_array, check_assignment,
+from .arrays import (FAMILIES, PARTS, UNLABELLED, Statistics, as_array, check_assignment,
                               check_features, check_labels, filled_frames, lacks_label, make_folds,
-                              unlabelled_rows, usable_std, z_scores)
+                              metric_family, unlabelled_rows, usable_std, z_scores)
 from .batch import Batch, DataSpec, map_batch, to_device
 # These can be imported from this module too:
 from .batch import (TASKS, ModalitySpec, blank, concatenate, first_samples,  # noqa: F401
@@ -29,7 +29,8 @@ class MultimodalDataset:
     `x[m]` (N, T_m, d_m) and `length[m]` (N,) with zeros as padding; `y` (N,), or (N, labels) for
     `multilabel-binary`; `split` (N,) of 'train', 'valid', 'test'; `folds` (repeats, N) of fold
     numbers. A sample that is 'unlabelled' there, or -1 in `folds`, has y = -1 (a regression: NaN).
-    Arrays of N entries in `meta` follow the samples.
+    Arrays of N entries in `meta` follow the samples. `metrics`: the family of metrics, one of
+    `FAMILIES`; '': the one that fits the labels (see `metric_family`).
     """
     name: str
     x: Mapping[str, np.ndarray]
@@ -41,6 +42,7 @@ class MultimodalDataset:
     split: np.ndarray | None = None
     folds: np.ndarray | None = None
     meta: dict = field(default_factory=dict)
+    metrics: str = ''
 
     def __post_init__(self) -> None:
         self._check_names()
@@ -52,6 +54,7 @@ class MultimodalDataset:
         unlabelled = unlabelled_rows(self.split, self.folds, len(self))
         check_labels(self.y, self.task, self.spec.n_classes, len(self), unlabelled)
         self.y = np.asarray(self.y, dtype=np.float32 if self.task == 'regression' else np.int64)
+        self._choose_metrics()
 
     def __len__(self) -> int: return len(self.ids)
 
@@ -77,6 +80,15 @@ def _as_arrays(self: MultimodalDataset) -> None:
     if self.split is not None: self.split = np.asarray(self.split)
     if self.folds is not None: self.folds = np.asarray(self.folds)
 
+@patch
+def _choose_metrics(self: MultimodalDataset) -> None:
+    "The family that was named, if it is one of the task's, else the one that fits the labels."
+    family, _ = metric_family(self.task, self.y, self.name)
+    if self.metrics and self.metrics not in FAMILIES[self.task]:
+        raise FsrfError('these metrics are not for this task', where=f'{self.name}, metrics',
+                        expected=' or '.join(FAMILIES[self.task]), found=repr(self.metrics))
+    self.metrics = self.metrics or family
+
 # %% ../../nbs/1_data/03_dataset.ipynb #98b89dd0
 @patch(as_prop=True)
 def n_folds(self: MultimodalDataset) -> int:
@@ -96,12 +108,16 @@ def labelled(self: MultimodalDataset) -> np.ndarray:
 # %% ../../nbs/1_data/03_dataset.ipynb #c38a649a
 @patch(as_prop=True)
 def sha256(self: MultimodalDataset) -> str:
-    "SHA-256 of features, lengths, labels, ids, split and folds (64 hex digits)."
+    """SHA-256 of features, lengths, labels, ids, split and folds (64 hex digits).
+
+    A regression's metrics too, unless they are MOSI's: rows of one set with two kinds of metrics
+    are told apart."""
     if '_sha256' not in self.__dict__:
         task = np.array([self.task, *self.class_names])
         arrays = dict(y=self.y, ids=np.array(self.ids), task=task)
         arrays |= {f'x/{m}': v for m, v in self.x.items()}
         arrays |= {f'length/{m}': v for m, v in self.length.items()}
+        if self.metrics in ('sims', 'regression'): arrays['metrics'] = np.array([self.metrics])
         if self.split is not None: arrays['split'] = self.split
         if self.folds is not None: arrays['folds'] = self.folds
         self._sha256 = hash_arrays(arrays)

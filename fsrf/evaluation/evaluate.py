@@ -64,7 +64,7 @@ def evaluate_rows(method: Method, dataset: MultimodalDataset, config: EvalConfig
     sweep = Sweep(dataset, config.conditions(names), split=split, device=device)
     logits = sweep.logits(method.to(device)).float()
     table = score_table(dataset.task, y_true=dataset.y, logits=logits.numpy(),
-                        class_names=dataset.class_names)
+                        class_names=dataset.class_names, metrics=dataset.metrics)
     table['realised_rate'] = [_mean_rate(sweep, c) for c in sweep.conditions]
     rows = [dict(protocol=c.protocol, subset=subset_label(c.subset, names), p=c.p,
                  mask_seed=c.mask_seed, metric=metric, value=float(values[i]))

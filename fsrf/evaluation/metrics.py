@@ -4,13 +4,17 @@
 
 # %% auto #0
 __all__ = ['PRIMARY', 'confusion', 'from_counts', 'weighted_f1', 'macro_f1', 'accuracy', 'f1_swapped_legacy', 'f1_non0',
-           'f1_has0', 'acc2_non0', 'acc2_has0', 'acc7', 'acc5', 'mae', 'pearson', 'score_table', 'score', 'score_many']
+           'f1_has0', 'acc2_non0', 'acc2_has0', 'acc7', 'acc5', 'mae', 'pearson', 'rmse', 'spearman', 'r2',
+           'sims_classes', 'family_of', 'score_table', 'score', 'score_many']
 
 # %% ../../nbs/5_evaluation/01_metrics.ipynb #f5e218c3
 from collections.abc import Sequence
+from typing import NoReturn
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import rankdata
 from ..core import FsrfError
+from ..data.arrays import FAMILIES
 
 # %% ../../nbs/5_evaluation/01_metrics.ipynb #8ed16a6d
 def _finite(name: str, a: np.ndarray) -> None:
@@ -161,26 +165,78 @@ def pearson(*, y_true: ArrayLike, y_pred: ArrayLike) -> float:
     t, p = _real(y_true, y_pred)
     return float(_pearsons(t, p[None])[0])
 
+def _no_variance(t: np.ndarray) -> NoReturn:
+    raise FsrfError('correlation needs labels that differ', where='y_true',
+                    found=f'{len(t)} labels equal to {t[0]}')
+
 def _pearsons(t: np.ndarray, p: np.ndarray) -> np.ndarray:
     "Pearson correlation of truth (N,) with predictions (C, N), each row by itself: (C,)."
-    if np.ptp(t) == 0:
-        raise FsrfError('correlation needs labels that differ', where='y_true',
-                        found=f'{len(t)} labels equal to {t[0]}')
+    if np.ptp(t) == 0: _no_variance(t)
     constant = np.ptp(p, axis=-1) == 0
     t, p = t - t.mean(), p - p.mean(-1, keepdims=True)
     return np.where(constant, 0., (p @ t)/np.where(constant, 1., np.sqrt((t @ t)*(p*p).sum(-1))))
 
+# %% ../../nbs/5_evaluation/01_metrics.ipynb #584d4951
+def rmse(*, y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    "Root of the mean squared error of real-valued labels (N,), in units of the label."
+    return float(np.sqrt(np.square(np.subtract(*_real(y_true, y_pred))).mean()))
+
+def spearman(*, y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    "Rank correlation (-1 to 1) of real-valued labels (N,), ties averaged; 0 for a constant."
+    t, p = _real(y_true, y_pred)
+    return float(_pearsons(rankdata(t), rankdata(p)[None])[0])
+
+def r2(*, y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    "Share of the variance of real-valued labels (N,) that is explained: 1 at best, no bound below."
+    t, p = _real(y_true, y_pred)
+    if np.ptp(t) == 0: _no_variance(t)
+    return float(_r2s(t, p[None])[0])
+
+def _r2s(t: np.ndarray, p: np.ndarray) -> np.ndarray:
+    "R^2 of predictions (C, N): (C,); 1 less the mean squared error where all labels are equal."
+    variance = t.var() if np.ptp(t) else 1.
+    return 1 - np.square(p - t).mean(-1)/variance
+
+# %% ../../nbs/5_evaluation/01_metrics.ipynb #febe88c9
+_SIMS_CUTS = {2: (0.,), 3: (-.1, .1), 5: (-.7, -.1, .1, .7)}
+
+def sims_classes(y: ArrayLike, k: int) -> np.ndarray:
+    "Scores of CH-SIMS (...) as one of `k` = 2, 3 or 5 classes, int (...); intervals hold their top."
+    return np.searchsorted(np.float32(_SIMS_CUTS[k]), np.asarray(y, np.float32), side='left')
+
+def _sims_table(y_true: np.ndarray, pred: np.ndarray) -> dict[str, np.ndarray]:
+    "The metrics of CH-SIMS of truth (N,) and predictions (C, N), each an array (C,)."
+    t, p = np.clip(y_true, -1, 1), np.clip(pred, -1, 1)
+    truth, said = ({k: sims_classes(y, k) for k in _SIMS_CUTS} for y in (t, p))
+    hits = {k: said[k] == truth[k] for k in _SIMS_CUTS}
+    two = from_counts(confusion(y_true=truth[2], y_pred=said[2], n_classes=2))
+    table = dict(f1_sims=two['f1_weighted'])
+    table |= {f'acc{k}_sims': hit.mean(-1) for k, hit in hits.items()}
+    weak = np.abs(np.float32(t)) <= np.float32(.4)
+    if weak.any(): table['acc2_weak_sims'] = hits[2][:, weak].mean(-1)
+    table['mae_sims'] = np.abs(p - t).mean(-1)
+    if np.ptp(t): table |= dict(pearson_sims=_pearsons(t, p), r2_sims=_r2s(t, p))
+    return table | dict(one_sign=two['constant_prediction'])
+
 # %% ../../nbs/5_evaluation/01_metrics.ipynb #c8197d0a
-PRIMARY = {'binary': 'f1_weighted', 'multiclass': 'f1_weighted',
-           'multilabel-binary': 'f1_weighted', 'regression': 'f1_has0'}
+PRIMARY = dict(classes='f1_weighted', multilabel='f1_weighted', mosi='f1_has0', sims='f1_sims',
+               regression='r2')
+
+def family_of(task: str, metrics: str = '') -> str:
+    "The family of metrics `metrics` of a task; '': the task's own, or MOSI's for a regression."
+    if task not in FAMILIES:
+        raise FsrfError('unknown task', expected=', '.join(FAMILIES), found=repr(task))
+    if metrics and metrics not in FAMILIES[task]:
+        raise FsrfError('these metrics are not for this task', expected=' or '.join(FAMILIES[task]),
+                        found=repr(metrics))
+    return metrics or FAMILIES[task][0]
+
 _SHAPES = {'binary': '(N, K)', 'multiclass': '(N, K)', 'regression': '(N,) or (N, 1)',
            'multilabel-binary': '(N, L, 2) for labels (N, L)'}
 
 def _logits(task: str, y_true: ArrayLike, logits: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     "Truth and logits of C conditions, in the task's shapes: (C, N, K), (C, N, L, 2) or (C, N)."
     y_true, logits = np.asarray(y_true), np.asarray(logits)
-    if task not in PRIMARY:
-        raise FsrfError('unknown task', expected=', '.join(PRIMARY), found=repr(task))
     if task == 'regression':
         y_true = y_true[:, 0] if y_true.ndim == 2 and y_true.shape[1] == 1 else y_true
         logits = logits[..., 0] if logits.ndim == 3 and logits.shape[2] == 1 else logits
@@ -197,60 +253,96 @@ def _logits(task: str, y_true: ArrayLike, logits: ArrayLike) -> tuple[np.ndarray
 
 # %% ../../nbs/5_evaluation/01_metrics.ipynb #868208ba
 def score_table(task: str, *, y_true: ArrayLike, logits: ArrayLike,
-                class_names: Sequence[str] = ()) -> dict[str, np.ndarray]:
+                class_names: Sequence[str] = (), metrics: str = '') -> dict[str, np.ndarray]:
     "All metrics of C conditions {name: (C,)}, the primary first; `logits` (C, ...), as in `score`."
+    family = family_of(task, metrics)
     y_true, logits = _logits(task, y_true, logits)
-    if task == 'regression': return _regression_table(y_true.astype(float), logits.astype(float))
+    if task == 'regression':
+        y_true, logits = y_true.astype(float), logits.astype(float)
+        return _REGRESSIONS[family](y_true, logits) | dict(constant_prediction=_one_value(logits))
     pred = logits.argmax(-1)                                    # ties go to the first class
     if task == 'multilabel-binary': return _multilabel_table(y_true, pred, class_names)
     return from_counts(confusion(y_true=y_true, y_pred=pred, n_classes=logits.shape[-1]))
 
+def _mean_recall(counts: np.ndarray) -> np.ndarray:
+    "Mean recall of the classes that are true of a sample, (...), from counts (..., K, K)."
+    true, hit = counts.sum(-1), np.diagonal(counts, axis1=-2, axis2=-1)
+    return (hit/np.maximum(true, 1)).sum(-1)/(true > 0).sum(-1)
+
 def _multilabel_table(y_true: np.ndarray, pred: np.ndarray, class_names: Sequence[str]) -> dict:
-    "Means over the labels of truth (N, L) and predictions (C, N, L), and each label's own F1."
-    each = from_counts(confusion(y_true=y_true.T, y_pred=np.swapaxes(pred, 1, 2), n_classes=2))
+    """Means over the labels of truth (N, L) and predictions (C, N, L), and each label's own F1 and
+    weighted accuracy."""
+    counts = confusion(y_true=y_true.T, y_pred=np.swapaxes(pred, 1, 2), n_classes=2)
+    each, weighted = from_counts(counts), _mean_recall(counts)
     names = class_names or tuple(map(str, range(y_true.shape[1])))
     if len(names) != y_true.shape[1]:
         raise FsrfError('one name per label', where='class_names', expected=y_true.shape[1],
                         found=len(names))
     means = {k: v.all(-1) if k == 'constant_prediction' else v.mean(-1) for k, v in each.items()}
-    return means | {f'f1_{name}': each['f1_weighted'][:, i] for i, name in enumerate(names)}
+    own = dict(f1=each['f1_weighted'], wacc=weighted)
+    return means | dict(wacc=weighted.mean(-1)) | {
+        f'{metric}_{name}': values[:, i] for metric, values in own.items()
+        for i, name in enumerate(names)}
 
 # %% ../../nbs/5_evaluation/01_metrics.ipynb #a02038e9
-def _regression_table(y_true: np.ndarray, pred: np.ndarray) -> dict[str, np.ndarray]:
-    "The regression metrics of truth (N,) and predictions (C, N), each an array (C,)."
+def _one_value(pred: np.ndarray) -> np.ndarray:
+    "Which of the predictions (C, N) are one value, but for rounding in float32: bool (C,)."
+    return np.ptp(pred, axis=-1) <= 1e-6*np.maximum(np.abs(pred).max(-1), 1)
+
+def _mosi_table(y_true: np.ndarray, pred: np.ndarray) -> dict[str, np.ndarray]:
+    "The metrics of MOSI and MOSEI of truth (N,) and predictions (C, N), each an array (C,)."
     has0 = from_counts(confusion(**_has0(y_true, pred), n_classes=2))
-    non0 = from_counts(confusion(**_non0(y_true, pred), n_classes=2))
-    return dict(
-        f1_has0=has0['f1_weighted'], f1_non0=non0['f1_weighted'],
-        acc2_has0=has0['accuracy'], acc2_non0=non0['accuracy'],
+    non0 = from_counts(confusion(**_non0(y_true, pred), n_classes=2)) if y_true.any() else {}
+    table = dict(
+        f1_has0=has0['f1_weighted'], f1_non0=non0.get('f1_weighted'),
+        acc2_has0=has0['accuracy'], acc2_non0=non0.get('accuracy'),
         acc7=(_rounded(pred, 3) == _rounded(y_true, 3)).mean(-1),
         acc5=(_rounded(pred, 2) == _rounded(y_true, 2)).mean(-1),
-        mae=np.abs(pred - y_true).mean(-1), pearson=_pearsons(y_true, pred),
+        mae=np.abs(pred - y_true).mean(-1),
+        pearson=_pearsons(y_true, pred) if np.ptp(y_true) else None,
         f1_swapped_legacy=has0['f1_swapped_legacy'],
-        f1_non0_swapped_legacy=non0['f1_swapped_legacy'],
-        constant_prediction=has0['constant_prediction'])
+        f1_non0_swapped_legacy=non0.get('f1_swapped_legacy'),
+        one_sign=has0['constant_prediction'])
+    return {name: values for name, values in table.items() if values is not None}
+
+def _plain_table(y_true: np.ndarray, pred: np.ndarray) -> dict[str, np.ndarray]:
+    "The metrics of any regression of truth (N,) and predictions (C, N), each an array (C,)."
+    errors = np.abs(pred - y_true)
+    table = dict(mae=errors.mean(-1), rmse=np.sqrt(np.square(errors).mean(-1)))
+    if not np.ptp(y_true): return table
+    ranks = rankdata(pred, axis=-1)
+    return dict(r2=_r2s(y_true, pred)) | table | dict(
+        pearson=_pearsons(y_true, pred), spearman=_pearsons(rankdata(y_true), ranks))
+
+_REGRESSIONS = dict(mosi=_mosi_table, sims=_sims_table, regression=_plain_table)
 
 # %% ../../nbs/5_evaluation/01_metrics.ipynb #1f611b7a
 def score(task: str, *, y_true: ArrayLike, logits: ArrayLike,
-          class_names: Sequence[str] = ()) -> dict[str, float]:
-    """All metrics of one set of predictions; the task's primary metric (`PRIMARY`) comes first.
+          class_names: Sequence[str] = (), metrics: str = '') -> dict[str, float]:
+    """All metrics of one set of predictions; the primary one of its family `metrics` comes first.
 
     `binary`, `multiclass`: y int (N,), logits (N, K). `multilabel-binary`: y int (N, L), logits
-    (N, L, 2); the values are means over the labels, and `f1_<name>` is each label's own.
-    `regression`: y float (N,), logits (N,) or (N, 1). NaN or infinite values, shapes that do not
-    fit and an empty Non0 set are errors (FsrfError)."""
+    (N, L, 2); the values are means over the labels, `f1_<name>` and `wacc_<name>` each label's own.
+    `regression`: y float (N,), logits (N,) or (N, 1). What the labels do not define (a correlation
+    with equal labels, Non0 of zeros alone) is left out. NaN or infinite values and shapes that do
+    not fit are errors (FsrfError)."""
     table = score_table(task, y_true=y_true, logits=np.asarray(logits)[None],
-                        class_names=class_names)
+                        class_names=class_names, metrics=metrics)
     return {name: float(values[0]) for name, values in table.items()}
 
 # %% ../../nbs/5_evaluation/01_metrics.ipynb #7bb5cf86
-def score_many(task: str, *, y_true: ArrayLike, logits: ArrayLike) -> np.ndarray:
+def score_many(task: str, *, y_true: ArrayLike, logits: ArrayLike,
+               metrics: str = '') -> np.ndarray:
     """The primary metric of C conditions as an array (C,), equal to `score` on each.
 
     `logits`: (C, N, K), for `multilabel-binary` (C, N, L, 2), for `regression` (C, N) or (C, N, 1);
-    y as in `score`."""
+    y as in `score`. $R^2$ of equal labels is 1 less the mean squared error here."""
+    family = family_of(task, metrics)
     y_true, logits = _logits(task, y_true, logits)
-    if task == 'regression': labels = _has0(y_true, logits)
+    if family == 'regression': return _r2s(y_true.astype(float), logits.astype(float))
+    if family == 'mosi': labels = _has0(y_true, logits)
+    elif family == 'sims':
+        labels = dict(y_true=sims_classes(y_true, 2), y_pred=sims_classes(logits, 2))
     elif task == 'multilabel-binary':
         labels = dict(y_true=y_true.T, y_pred=np.swapaxes(logits.argmax(-1), 1, 2))
     else: labels = dict(y_true=y_true, y_pred=logits.argmax(-1))

@@ -11,7 +11,7 @@ from itertools import combinations
 from pathlib import Path
 import numpy as np
 from ...core import hash_file
-from ..arrays import UNLABELLED, unlabelled_rows
+from ..arrays import UNLABELLED, metric_family, unlabelled_rows
 from ..dataset import PARTS
 from .content import video_of
 from .read import KNOWN, files_of, load, nonfinite_columns
@@ -162,9 +162,13 @@ def _sample_lines(content):
     parts = np.full(len(content), 'all') if content.split is None else content.split
     names = dict.fromkeys([*PARTS, *parts.tolist()])
     counts = ', '.join(f'{p} {int((parts == p).sum())}' for p in names if (parts == p).any())
-    return [f'layout    {content.layout}',
-            f'samples   {len(content)} ({counts}) of {len(set(_videos_of(content)))} videos; '
-            f'task {content.task}']
+    out = [f'layout    {content.layout}',
+           f'samples   {len(content)} ({counts}) of {len(set(_videos_of(content)))} videos; '
+           f'task {content.task}']
+    if content.task != 'regression' or content.y is None: return out
+    family, why = metric_family(content.task, content.y, content.name)
+    if content.metrics: family, why = content.metrics, 'named by the file'
+    return [*out, f'metrics   {family} ({why})']
 
 # %% ../../../nbs/1_data/files/26_check.ipynb #599336ac
 def _feature_lines(rows):

@@ -19,7 +19,8 @@ class FileContent:
 
     layout: the kind of file. x[m]: features (N, T, d). length[m]: frames of each sample (N,).
     y: labels, or None. ids: one text a sample. split: the part of each sample (N,), or None.
-    folds: (repeats, N), or None. meta: other columns, {name: (N, ...)}.
+    folds: (repeats, N), or None. meta: other columns, {name: (N, ...)}. metrics: the family of
+    metrics that the file names (see `data.metric_family`), or ''.
     notes: sentences on what the reader did. name: the data set's name."""
     layout: str
     x: dict[str, np.ndarray]
@@ -33,6 +34,7 @@ class FileContent:
     meta: dict[str, np.ndarray] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     name: str = ''
+    metrics: str = ''
 
     def __len__(self) -> int: return len(self.ids)
 

@@ -8,7 +8,7 @@ __all__ = []
 # %% ../../../nbs/1_data/files/23_own_files.ipynb #a0bef171
 from pathlib import Path
 import numpy as np
-from ..arrays import UNLABELLED, lacks_label, unlabelled_rows
+from ..arrays import FAMILIES, UNLABELLED, lacks_label, unlabelled_rows
 from . import containers
 from .containers import allowance, file_size, read_table
 from .content import FileContent, id_text, lengths, pad, reject
@@ -176,6 +176,16 @@ def _content(layout, columns, x, length, n, notes, where):
                        task, names, split, folds, _meta(columns, x, n), notes)
 
 # %% ../../../nbs/1_data/files/23_own_files.ipynb #4dd844a3
+def _named_metrics(columns, task, path):
+    "The family of metrics that an array `metrics` of one word names; '' where there is none."
+    given = columns.get('metrics')
+    if given is None or given.size != 1 or given.dtype.kind not in 'US': return ''
+    name = id_text(given.item())
+    if name not in FAMILIES[task]:
+        reject('unknown metrics', f'{path}, metrics', ' or '.join(FAMILIES[task]), repr(name),
+               'name one of these, or leave the array out')
+    return name
+
 def read_own_npz(path: Path, options: dict) -> FileContent:
     "What an npz of one's own holds."
     columns, notes = containers.read_npz(path, options['memory']), []
@@ -188,7 +198,9 @@ def read_own_npz(path: Path, options: dict) -> FileContent:
     if not x:
         reject('no features in the archive', path, 'x_NAME: (n, frames, d) or (n, d) floats',
                {k: a.shape for k, a in columns.items()}, 'name the arrays x_language, x_audio, ...')
-    return _content('npz', columns, x, _given_lengths(columns, x, n), n, notes, path)
+    content = _content('npz', columns, x, _given_lengths(columns, x, n), n, notes, path)
+    content.metrics = _named_metrics(columns, content.task, path)
+    return content
 
 # %% ../../../nbs/1_data/files/23_own_files.ipynb #56525de8
 def _stacked(path, n):

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 import numpy as np
+from ..arrays import FAMILIES
 from ..dataset import PARTS
 from .content import FileContent, id_text, lengths, reject
 
@@ -210,6 +211,8 @@ def _mmsa_content(obj: dict, parts: dict[str, dict], label: str, rows: dict[str,
         y = meta.pop('classification_labels')
     content = FileContent('MMSA', x, length, y, ids, task, names, split_column(rows),
                           meta=meta, notes=notes)
+    metrics = own.get('metrics')
+    if metrics in FAMILIES.get(task, ()): content.metrics = metrics
     return _reorder(content, own.get('order'))
 
 # %% ../../../nbs/1_data/files/16_pickle_splits.ipynb #f6c1c558

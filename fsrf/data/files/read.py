@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 import numpy as np
 from .. import cache
+from ..arrays import metric_family
 from ..dataset import PARTS, READERS, MultimodalDataset
 from .containers import as_format_error, file_size
 from .content import FileContent, reject, video_of
@@ -173,14 +174,22 @@ def _as_task(content, task, meta, path):
                "leave task out; only scores can become 'binary'")
     return content.y, content.task, tuple(content.class_names)
 
+def _chosen_metrics(content, metrics):
+    "The family of metrics that was asked for, or that the file names, or that fits the scores."
+    if metrics or content.metrics: return metrics or content.metrics
+    family, why = metric_family(content.task, content.y, content.name)
+    content.notes.append(f'metrics: {family}, chosen by the labels ({why}); metrics= names others')
+    return family
+
 # %% ../../../nbs/1_data/files/24_read.ipynb #889ea56b
 def read(path: Path | str | list, *, name: str | None = None, task: str | None = None,
-         nonfinite: str = 'error', table: Path | str | None = None,
+         metrics: str = '', nonfinite: str = 'error', table: Path | str | None = None,
          folds: Path | str | None = None, max_len: int | None = None,
          memory: int | None = None) -> MultimodalDataset:
     """The data set in a file of any known layout, a folder, or a list of `.csd` files.
 
     name: what to call the set, by default the file's name. task: 'binary' cuts scores at 0 (Has0).
+    metrics: 'mosi', 'sims' or 'regression' for scores; '': by the file, or by the labels.
     nonfinite: 'error', or 'zero' to set NaN and infinity to 0. table: word vectors (npz, npy or
     GloVe text). folds: the videos of each part, for `.csd`. max_len: frames per sample.
     memory: bytes that the content may need. Raises `FormatError`."""
@@ -196,9 +205,11 @@ def read(path: Path | str | list, *, name: str | None = None, task: str | None =
     meta |= dict(layout=content.layout, notes=content.notes,
                  source=', '.join(f.name for f in files_of(path)))
     y, kind, class_names = _as_task(content, task, meta, path)
+    if kind == 'regression': metrics = _chosen_metrics(content, metrics)
     with as_format_error(path, 'data file'):
         return MultimodalDataset(name or content.name, content.x, content.length, y, ids, kind,
-                                 class_names, split=content.split, folds=content.folds, meta=meta)
+                                 class_names, split=content.split, folds=content.folds, meta=meta,
+                                 metrics=metrics)
 
 # %% ../../../nbs/1_data/files/24_read.ipynb #72be1c07
 def open_path(path: Path | str | list, root: Path | str | None = None,

@@ -61,7 +61,7 @@ def write_mmsa(ds: MultimodalDataset, path: Path | str) -> Path:
     order = np.argsort(np.concatenate(list(rows.values())), kind='stable')
     content = {p: _mmsa_part(ds, i) for p, i in rows.items()}
     content['fsrf'] = dict(task=ds.task, class_names=list(ds.class_names), name=ds.name,
-                           order=order)
+                           metrics=ds.metrics, order=order)
     with atomic_file(path) as file: _Pickler(file, 4).dump(content)
     return Path(path)
 
@@ -74,7 +74,8 @@ def write_npz(ds: MultimodalDataset, path: Path | str) -> Path:
     arrays |= {f'length_{m}': n for m, n in ds.length.items()}
     y = np.where(ds.labelled, np.array(names)[ds.y], '') if named else ds.y
     arrays |= dict(y=y, id=np.array(ds.ids))
-    optional = dict(split=ds.split, folds=ds.folds, group=ds.meta.get('groups'))
+    metrics = np.array(ds.metrics) if ds.task == 'regression' else None
+    optional = dict(split=ds.split, folds=ds.folds, group=ds.meta.get('groups'), metrics=metrics)
     arrays |= {k: a for k, a in optional.items() if a is not None}
     np.savez(path, **arrays)
     return Path(path)
