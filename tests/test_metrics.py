@@ -1,6 +1,7 @@
 """Properties of the metrics on random input: scikit-learn's values, and the ways a score must
 refuse to be computed."""
 
+import dataclasses
 import warnings
 
 import numpy as np
@@ -257,8 +258,10 @@ def test_the_family_stays_with_the_data_and_tells_rows_apart(tmp_path):
             assert back.metrics == stored.metrics == stored.parts()["test"].metrics == family
             assert back.sha256 == stored.sha256 == ds.sha256
         assert files.read(path, metrics="sims").metrics == "sims"  # what is asked for comes first
-    with pytest.raises(FsrfError, match="not for this task"):
-        regression_set(y, metrics="classes")
+    with pytest.raises(FsrfError, match="unknown metrics"):
+        regression_set(y, metrics="mosei")
+    signs = dataclasses.replace(ds, y=(y > 0).astype(int), task="binary")
+    assert signs.metrics == "classes"
     arrays = dict(np.load(tmp_path / "sims.npz")) | dict(metrics=np.array("simss"))
     np.savez(tmp_path / "bad.npz", **arrays)
     with pytest.raises(FsrfError, match="unknown metrics"):
@@ -272,7 +275,7 @@ def test_a_family_that_the_labels_chose_is_said(tmp_path):
     np.savez(path, x_language=np.ones((12, 2), np.float32), y=y, split=np.resize(["train"], 12))
     ds = files.read(path)
     assert ds.metrics == "regression" and any("metrics: regression" in n for n in ds.meta["notes"])
-    assert any(line.startswith("metrics   regression") for line in files.check(path)[0])
+    assert any(line.startswith("note      metrics: regression") for line in files.check(path)[0])
 
 
 @st.composite

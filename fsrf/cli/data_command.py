@@ -48,7 +48,8 @@ def add_data_arguments(parser: ArgumentParser) -> None:
 # %% ../../nbs/9_cli/01_data_command.ipynb #4783691a
 def run_data_command(args: Namespace) -> int:
     "Do what the parsed arguments of `fsrf data` say; returns the exit code."
-    from fsrf.data.files.check import check, show
+    from fsrf.data.files.check import check
+    from fsrf.data.files.show import show
     options = dict(table=args.table, folds=args.folds, max_len=args.max_len, memory=args.memory)
     path = args.path[0] if len(args.path) == 1 else args.path
     if args.data_command == 'convert':

@@ -83,11 +83,12 @@ def _as_arrays(self: MultimodalDataset) -> None:
 @patch
 def _choose_metrics(self: MultimodalDataset) -> None:
     "The family that was named, if it is one of the task's, else the one that fits the labels."
-    family, _ = metric_family(self.task, self.y, self.name)
-    if self.metrics and self.metrics not in FAMILIES[self.task]:
-        raise FsrfError('these metrics are not for this task', where=f'{self.name}, metrics',
-                        expected=' or '.join(FAMILIES[self.task]), found=repr(self.metrics))
-    self.metrics = self.metrics or family
+    known = {family for families in FAMILIES.values() for family in families}
+    if self.metrics not in {'', *known}:
+        raise FsrfError('unknown metrics', where=self.name, found=repr(self.metrics),
+                        expected=' or '.join(FAMILIES[self.task]))
+    if self.metrics in FAMILIES[self.task]: return
+    self.metrics, _ = metric_family(self.task, self.y, self.name)
 
 # %% ../../nbs/1_data/03_dataset.ipynb #98b89dd0
 @patch(as_prop=True)

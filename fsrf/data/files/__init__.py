@@ -16,5 +16,6 @@ from .own_files import *
 from .read import *
 from .write import *
 from .check import *
+from .show import *
 
 __all__ = _public_names(globals())
