@@ -14,17 +14,26 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING: import pandas as pd
 
 # %% ../../nbs/9_cli/02_printing.ipynb #87e32001
-def print_report(rows: 'pd.DataFrame') -> None:
-    "Table, paired differences and constant predictors of each data set, on standard output."
+def print_report(rows: 'pd.DataFrame', metric: str = '') -> None:
+    """Table, paired differences and constant predictors of each data set, on standard output.
+
+    `metric`: what the table shows ('': each set's headline); differences are of the headline."""
     from fsrf import report
     for _, own in rows.groupby('dataset', sort=False):
-        print(report.inter_table(own).text(color=sys.stdout.isatty()), end='\n\n')
-        if 'fsrf' in set(own.method): print(report.compare_text(own), end='\n\n')
-    constant = report.constant_predictors(rows)
-    constant = constant[constant.complete & ~constant.method.isin(report.floor_names())]
-    for found in constant.itertuples():
-        run = f'{found.method} on {found.dataset}, seed {found.seed}, fold {found.fold}'
-        print(f'warning: {run}, predicts a constant on complete input')
+        print(report.inter_table(own, metric or None).text(color=sys.stdout.isatty()), end='\n\n')
+        if 'fsrf' not in set(own.method): continue
+        if metric: print(f'differences of {report.metric_label(report.headline(own))}:')
+        print(report.compare_text(own), end='\n\n')
+    _warn_of_constants(rows)
+
+def _warn_of_constants(rows: 'pd.DataFrame') -> None:
+    from fsrf import report
+    for listed in (report.constant_predictors, report.one_sign_predictors):
+        found = listed(rows)
+        found = found[found.complete.astype(bool) & ~found.method.isin(report.floor_names())]
+        for line in found.itertuples():
+            run = f'{line.method} on {line.dataset}, seed {line.seed}, fold {line.fold}'
+            print(f'warning: {run}, predicts {line.what} for every sample on complete input')
 
 # %% ../../nbs/9_cli/02_printing.ipynb #b6f8b43a
 REPORT_NOTEBOOKS = ('table_inter', 'fig_missing_rate')
@@ -38,13 +47,14 @@ def short_path(path: Path | str) -> Path | str:
 
 # %% ../../nbs/9_cli/02_printing.ipynb #458b8744
 def make_report(paths: Sequence[Path | str], out: Path | str,
-                shown: str | None = None) -> list[Path]:
+                shown: str | None = None, metric: str = '') -> list[Path]:
     """Run the notebooks of the table and the curve on files of rows.
     Prints (as under `shown`) and returns the files that they wrote to `out`."""
     from fsrf.runs import run_notebook, template_path
     out = Path(out).resolve()
     out.mkdir(parents=True, exist_ok=True)
-    parameters = dict(rows=[str(Path(path).resolve()) for path in paths], out_dir=str(out))
+    parameters = dict(rows=[str(Path(path).resolve()) for path in paths], out_dir=str(out),
+                      metric=metric)
     def make(name: str): run_notebook(template_path(name), out/f'{name}.ipynb', parameters)
 
     with ThreadPoolExecutor(len(REPORT_NOTEBOOKS)) as pool:  # each waits for its kernel
