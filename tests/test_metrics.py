@@ -5,6 +5,7 @@ import dataclasses
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,9 +13,13 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 from sklearn import metrics as skm
 
-from fsrf.core import FsrfError
+from fsrf import report
+from fsrf.core import FsrfError, seeded
 from fsrf.data import FAMILIES, MultimodalDataset, files, metric_family
+from fsrf.evaluation import EvalConfig, check_metric, evaluate_rows, metric_names, notes_before
 from fsrf.evaluation import metrics as fm
+from fsrf.methods import build
+from fsrf.training import TrainConfig, fit
 
 settings.register_profile("metrics", deadline=None, derandomize=True, max_examples=60)
 props = settings.get_profile("metrics")
@@ -349,3 +354,133 @@ def test_truth_cannot_be_given_by_position():
     for f in (fm.weighted_f1, fm.f1_non0, fm.f1_has0, fm.score, fm.score_many):
         with pytest.raises(TypeError):
             f([0, 1], [0, 1])
+
+
+# --- floors, tables and the plan -------------------------------------------------------------------
+
+
+def three_modalities(order, task="binary", y=None, **fields):
+    "120 samples whose label is in one column of `order[0]`'s name alone, wherever that stands."
+    rng = np.random.default_rng(1)
+    n = 120
+    score = rng.normal(size=n)
+    x = {m: rng.normal(size=(n, 1, 4)) for m in sorted(order)}
+    x["text" if "text" in order else order[-1]][:, 0, 0] = score
+    return MultimodalDataset(
+        "planted",
+        x={m: x[m] for m in order},
+        length={m: np.ones(n, int) for m in order},
+        y=(score > 0).astype(int) if y is None else y(score),
+        ids=[f"s{i}" for i in range(n)],
+        task=task,
+        split=np.repeat(["train", "valid", "test"], [60, 30, 30]),
+        **fields,
+    )
+
+
+CONDITIONS = EvalConfig(rates=(0.0, 0.5), mask_seeds=(0,))
+
+
+def rows_of(name, ds, seed=0, config=None, epochs=30):
+    parts = ds.parts()
+    with seeded("init", seed):
+        method = build(name, config or {}, ds.spec)
+    training = TrainConfig(epochs=epochs, patience=epochs, lr=3e-3, batch_size=16)
+    fit(method, parts["train"], parts["valid"], training, seed=seed, device="cpu", progress=False)
+    meta = dict(method=name, dataset=ds.name, seed=seed, fold=0, repeat=0, config_hash="c")
+    meta |= dict(data_sha256=ds.sha256, checkpoint_sha256="k", seconds=0.0)
+    return evaluate_rows(method, parts["test"], CONDITIONS, meta=meta, device="cpu")
+
+
+SMALL = dict(width=8, heads=2, layers=0, dropout=0.0, input_dropout=0.0)
+
+
+@pytest.mark.parametrize("order", [("audio", "vision", "text"), ("text", "audio", "vision")])
+def test_the_language_floor_is_of_language_wherever_it_stands(order):
+    rows = rows_of("language_only", three_modalities(order), config=SMALL)
+    inter = rows[(rows.protocol == "inter") & (rows.metric == "f1_weighted")]
+    f1 = inter.set_index("subset").value
+    assert f1["{t}"] > 0.85 and max(f1["{a}"], f1["{v}"]) < 0.7
+    assert report.single_modality_notes(rows) == []  # its name says it
+
+
+def test_without_language_the_floor_says_its_modality():
+    ds = three_modalities(("hashtags", "attributes", "words"))
+    for name, way_on in (("language_only", "single_modality"), ("lnln", "lnln.dominant")):
+        with pytest.raises(FsrfError, match="no modality is called language") as error:
+            build(name, {}, ds.spec)
+        assert way_on in str(error.value) and "hashtags, attributes, words" in str(error.value)
+    rows = rows_of("single_modality", ds, config=SMALL)
+    told = "single_modality looks at one modality: {w} (1 of 1 runs)"
+    assert told in report.inter_table(rows).notes
+    inter = rows[(rows.protocol == "inter") & (rows.metric == "f1_weighted")]
+    f1 = inter.set_index("subset").value
+    assert f1["{w}"] > 0.85 and f1["{w}"] == f1["{h,a,w}"] and f1["{h}"] == f1["{h,a}"]
+    named = rows_of("single_modality", ds, config=SMALL | dict(modality="hashtags"), epochs=2)
+    assert any("{h} (1 of 1" in note for note in report.inter_table(named).notes)
+
+
+def test_rows_of_an_older_language_floor_say_which_modality_they_are_of():
+    rows = rows_of("single_modality", three_modalities(("audio", "vision", "text")), config=SMALL)
+    rows["subset"] = rows.subset.str.replace("t", "x").str.replace("a", "t").str.replace("x", "a")
+    older = rows.assign(method="language_only")  # the first modality, which was audio
+    assert report.single_modality_notes(older) == [
+        "language_only looks at one modality: {a} (1 of 1 runs)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("family", "scale", "headline"),
+    [("mosi", 1.2, "f1_has0"), ("sims", 0.4, "f1_sims"), ("regression", 1.0, "r2")],
+)
+def test_rows_and_tables_follow_the_family(family, scale, headline):
+    shift = 4 if family == "regression" else 0
+    ds = three_modalities(
+        ("language", "audio"),
+        task="regression",
+        y=lambda score: np.round(np.clip(score * scale, -2.5 * scale, 2.5 * scale) * 5) / 5 + shift,
+    )
+    assert ds.metrics == family
+    rows = pd.concat([rows_of(m, ds) for m in ("ridge", "majority")])
+    names = set(metric_names(ds))
+    told = {"constant_prediction", "realised_rate", "influence"}
+    told |= {"one_sign"} if family != "regression" else set()
+    assert set(rows.metric) == names | told
+    table = report.inter_table(rows)
+    assert report.headline(rows) == headline == metric_names(ds)[0]
+    assert report.metric_label(headline) in table.caption
+    mean = table.mean["{l,a}"]
+    assert mean["ridge"] > mean["majority"] + 0.3  # the strength was chosen by a score that tells
+    constant = report.constant_predictors(rows)
+    assert "majority" in set(constant.method) and set(constant.what) == {"one value"}
+    assert report.inter_table(rows, "mae_sims" if family == "sims" else "mae").lower_is_better
+
+
+def test_a_metric_that_the_data_do_not_have_is_told_before_training():
+    ds = three_modalities(("language", "audio"))
+    with pytest.raises(FsrfError, match="no such metric") as error:
+        check_metric(ds, "r2")
+    assert "f1_weighted, f1_macro" in str(error.value)
+    assert check_metric(ds, "accuracy") is check_metric(ds, "") is None
+
+
+def test_labels_that_say_nothing_are_told_and_still_give_rows():
+    ds = three_modalities(
+        ("language", "audio"), "regression", lambda s: np.where(np.arange(120) < 90, s, 0.5)
+    )
+    assert any("correlation" in note for note in notes_before(ds))
+    rows = rows_of("ridge", ds)
+    assert "mae" in set(rows.metric) and not {"r2", "pearson"} & set(rows.metric)
+    assert report.headline(rows) == "mae" and report.inter_table(rows).lower_is_better
+
+
+def test_linear_floors_know_classes_that_training_lacks():
+    for classes in ([0, 2], [2]):
+        pick = lambda s, classes=classes: np.where(  # noqa: E731
+            np.arange(120) < 60, np.resize(classes, 120), np.arange(120) % 3
+        )
+        ds = three_modalities(("language",), "multiclass", pick, class_names=("a", "b", "c"))
+        assert any("train lacks" in note for note in notes_before(ds))
+        for name in ("ridge", "ridge_subset"):
+            rows = rows_of(name, ds)
+            assert np.isfinite(rows.value).all()
