@@ -153,10 +153,11 @@ def metric_family(task: str, y: np.ndarray, name: str = '') -> tuple[str, str]:
     if task != 'regression': return FAMILIES[task][0], f'a {task} task'
     y = np.asarray(y, np.float64)
     y = y[np.isfinite(y)]
-    low, high = y.min(initial=0), y.max(initial=0)
+    if not len(y): return 'regression', 'no scores'
+    low, high = y.min(), y.max()
     largest, name = max(-low, high), name.lower()
     span = f'scores from {low:g} to {high:g}'
-    if not low < 0 < high: return 'regression', f'{span}: one sign'
+    if not low < 0 < high: return 'regression', f'{span}, not of both signs'
     if 2 < largest <= 3 and _on_grid(y, 60) and 'sims' not in name:
         return 'mosi', f"{span} in annotators' steps"
     fifths = _on_grid(y, 5) and not _on_grid(y, 1) and 'mosi' not in name and 'mosei' not in name

@@ -28,21 +28,26 @@ def metric_names(ds: MultimodalDataset) -> list[str]:
                         metrics=ds.metrics)
     return [name for name in table if name not in _NO_SCORES]
 
-def check_metric(ds: MultimodalDataset, metric: str) -> None:
-    "An error that lists the metrics of the data set, unless `metric` is one of them (or '')."
+def check_metric(ds: MultimodalDataset, metric: str, name: str = '') -> None:
+    """An error that lists the metrics of the data set, unless `metric` is one of them (or '').
+
+    `name`: what the user called the set."""
     known = metric_names(ds)
     if metric and metric not in known:
-        raise FsrfError('no such metric for this data set', where=f'{ds.name} ({ds.metrics})',
+        raise FsrfError('no such metric for this data set', where=f'{name or ds.name} ({ds.metrics})',
                         expected=', '.join(known), found=repr(metric))
 
 # %% ../../nbs/5_evaluation/10_scored_as.ipynb #e8f0b185
-def notes_before(ds: MultimodalDataset) -> list[str]:
-    "Sentences for the plan of a run: what the scores of a regression count as, and warnings."
-    notes = []
+def notes_before(ds: MultimodalDataset, name: str = '') -> list[str]:
+    """Sentences for the plan of a run: what the scores of a regression count as, and warnings.
+
+    `name`: what the user called the set."""
+    name, notes = name or ds.name, []
     if ds.task == 'regression':
         family, why = metric_family(ds.task, ds.y, ds.name)
+        label = PRIMARY[ds.metrics]
         if family != ds.metrics: why = 'as the data set says'
-        notes.append(f'{ds.name}: scored as {ds.metrics}, headline {PRIMARY[ds.metrics]} ({why})')
+        notes.append(f'{name}: scored as {ds.metrics}, headline {label} ({why})')
     try: warnings = warnings_of(ds)
     except FsrfError as error: warnings = [error.what]      # of a fold that may not be asked for
-    return notes + [f'warning: {ds.name}: {text}' for text in warnings]
+    return notes + [f'warning: {name}: {text}' for text in warnings]

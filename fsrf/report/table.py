@@ -168,6 +168,7 @@ def sort_rows(table: Table, by: str) -> Table:
 METRIC_NAMES = dict(
     f1_weighted='weighted F1', f1_macro='macro F1',
     f1_has0='weighted F1 (Has0)', f1_non0='weighted F1 (Non0)',
+    f1_swapped_legacy='swapped F1 (legacy)', f1_non0_swapped_legacy='swapped F1 (Non0, legacy)',
     f1_sims='weighted F1 (y > 0 against y <= 0)', acc2_sims='Acc-2 (y > 0 against y <= 0)',
     acc3_sims='Acc-3', acc5_sims='Acc-5', acc2_weak_sims='weak Acc-2 (|y| <= 0.4)',
     mae_sims='mean absolute error', pearson_sims="Pearson's r", r2_sims='R^2',
@@ -186,7 +187,10 @@ def lower_is_better(metric: str) -> bool:
 
 def metric_label(metric: str) -> str:
     "A metric's name in print, with its unit."
-    return METRIC_NAMES.get(metric, metric) + (' (%)' if is_percent(metric) else '')
+    kind, _, label = metric.partition('_')
+    of_label = {'f1': 'weighted F1 of ', 'wacc': 'weighted accuracy of '}.get(kind, f'{kind}_')
+    name = METRIC_NAMES.get(metric, of_label + label if label else metric)
+    return name + (' (%)' if is_percent(metric) else '')
 
 def reading_notes(methods: Iterable[str]) -> list[str]:
     "One note that names the methods whose papers were not read in full, or no note."

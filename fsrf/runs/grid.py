@@ -178,8 +178,8 @@ def plan_notes(datasets: Sequence[str], metric: str = '') -> list[str]:
     """What is to be known of the data sets before anything trains (see `notes_before`).
 
     A `metric` that a data set does not have is an error."""
-    for name in datasets: check_metric(cached_dataset(name), metric)
-    return [note for name in datasets for note in notes_before(cached_dataset(name))]
+    for name in datasets: check_metric(cached_dataset(name), metric, name)
+    return [note for name in datasets for note in notes_before(cached_dataset(name), name)]
 
 # %% ../../nbs/8_runs/08_grid.ipynb #b901545b
 def done_ids(specs: Sequence[RunSpec], ids: Sequence[str], out: Path | str) -> set[str]:
