@@ -3,6 +3,7 @@ refuse to be computed."""
 
 import dataclasses
 import warnings
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -356,7 +357,7 @@ def test_truth_cannot_be_given_by_position():
             f([0, 1], [0, 1])
 
 
-# --- floors, tables and the plan -------------------------------------------------------------------
+# --- floors, tables and the plan ------------------------------------------------------------------
 
 
 def three_modalities(order, task="binary", y=None, **fields):
@@ -484,3 +485,51 @@ def test_linear_floors_know_classes_that_training_lacks():
         for name in ("ridge", "ridge_subset"):
             rows = rows_of(name, ds)
             assert np.isfinite(rows.value).all()
+
+
+@pytest.mark.parametrize(
+    ("task", "y", "logits", "told"),
+    [
+        ("binary", [0, 1], np.zeros((3, 2)), "do not fit"),
+        ("binary", [0, 1], np.zeros(2), "do not fit"),
+        ("multilabel-binary", np.zeros((3, 2), int), np.zeros((3, 4)), "do not fit"),
+        ("regression", [0.0, 1.0], np.zeros((2, 2)), "do not fit"),
+        ("binary", [], np.zeros((0, 2)), "do not fit"),
+        ("ranking", [0], [[0, 1]], "unknown task"),
+        ("binary", [0, 2], np.zeros((2, 2)), "whole numbers"),
+        ("binary", [0, 1], [[0, np.nan], [0, 1]], "not finite"),
+    ],
+)
+def test_logits_that_do_not_fit_are_refused(task, y, logits, told):
+    with pytest.raises(FsrfError, match=told):
+        fm.score(task, y_true=y, logits=logits)
+    with pytest.raises(FsrfError, match="unknown task|not for this task"):
+        fm.score(task, y_true=y, logits=logits, metrics="accuracies")
+
+
+def test_one_name_per_label():
+    with pytest.raises(FsrfError, match="one name"):
+        fm.score(
+            "multilabel-binary",
+            y_true=np.zeros((9, 1), int),
+            logits=np.zeros((9, 1, 2)),
+            class_names=("a", "b"),
+        )
+
+
+@pytest.mark.parametrize(
+    ("f", "y", "p", "told"),
+    [
+        (fm.accuracy, [0, 1], [0], "do not belong together"),
+        (fm.accuracy, [], [], "not empty"),
+        (fm.f1_non0, [0.0, 0.0], [1.0, -1.0], "Non0 set is empty"),
+        (fm.f1_has0, [1.0, -1.0], [np.nan, -1.0], "not finite"),
+        (fm.pearson, [1.0, 1.0], [0.5, 0.6], "labels that differ"),
+        (partial(fm.confusion, n_classes=2), [0, -1], [0, 1], "whole numbers"),
+        (partial(fm.confusion, n_classes=2), [0, 1], [0, 2], "y_pred"),
+        (partial(fm.confusion, n_classes=2), [0, 1], [0.0, 1.0], "float64"),
+    ],
+)
+def test_labels_that_cannot_be_scored_are_refused(f, y, p, told):
+    with pytest.raises(FsrfError, match=told):
+        f(y_true=y, y_pred=p)

@@ -90,7 +90,6 @@ def print_plan(args: argparse.Namespace, grid: dict) -> int:
         from fsrf.runs.cluster import job_script
         script = job_script(args.cluster)  # a bad file is told before the plan
     specs, ids = plan(args.dataset, args.methods, args.seeds, **grid)
-    notes = plan_notes(args.dataset, args.metric)
     done = set() if args.force else done_ids(specs, ids, args.out)
     past = past_seconds(args.out)
     total = 0.
@@ -104,7 +103,7 @@ def print_plan(args: argparse.Namespace, grid: dict) -> int:
         print(f'{id:<60} {told}')
     workers = args.workers or 1
     in_all = f', about {clock_text(total/workers)} on {workers} worker(s)' if total else ''
-    for note in notes: print(note)
+    for note in plan_notes(args.dataset): print(note)
     print(f'\n{len(specs)} runs, {len(specs) - len(done)} to make{in_all}')
     if script: print(f'\n{script}', end='')
     return 0
@@ -145,10 +144,10 @@ def command_reproduce(args: argparse.Namespace) -> int:
     tuned = read_json(args.tuned) if args.tuned else None
     grid = dict(folds=args.folds, settings=parse_settings(args.settings), tuned=tuned,
                 plugin=args.plugin, device=args.device)
-    if args.dry_run: return print_plan(args, grid)
     if args.metric:
         load_plugin(args.plugin)
         plan_notes(args.dataset, args.metric)   # an unknown metric is told before anything trains
+    if args.dry_run: return print_plan(args, grid)
     outcomes = reproduce(
         args.dataset, args.methods, args.seeds, out, workers=args.workers, cluster=args.cluster,
         limits=limits, force=args.force, retries=args.retries, fail_fast=args.fail_fast,

@@ -49,8 +49,8 @@ class MultimodalDataset:
         self._as_arrays()
         check_assignment(self.name, self.split, self.folds, len(self))
         for m in self.x: check_features(m, self.x[m], self.length[m], len(self))
-        shapes = {m: v.shape for m, v in self.x.items()}
-        self.spec = DataSpec.from_shapes(shapes, self.task, self.class_names)
+        self.spec = DataSpec.from_shapes({m: v.shape for m, v in self.x.items()}, self.task,
+                                         self.class_names)
         unlabelled = unlabelled_rows(self.split, self.folds, len(self))
         check_labels(self.y, self.task, self.spec.n_classes, len(self), unlabelled)
         self.y = np.asarray(self.y, dtype=np.float32 if self.task == 'regression' else np.int64)

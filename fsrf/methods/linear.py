@@ -59,6 +59,7 @@ def fit_task(spec: DataSpec, x: np.ndarray, y: np.ndarray, strength: float,
     weights, biases = zip(*each)
     return np.hstack(weights), np.concatenate(biases)
 
+# %% ../../nbs/4_methods/04_linear.ipynb #eef74bcf
 def _of_all_classes(spec: DataSpec, classes: np.ndarray, weight: np.ndarray,
                     bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     "Weights and bias with a column for each class; one that is not among `classes` never wins."

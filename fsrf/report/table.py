@@ -6,7 +6,7 @@
 __all__ = ['HEADLINE', 'METRIC_NAMES', 'PUBLISHED', 'headline', 'one_dataset', 'subset_columns', 'run_lines', 'seed_lines',
            'Table', 'method_label', 'summarise', 'sort_rows', 'is_percent', 'lower_is_better', 'metric_label',
            'reading_notes', 'inter_table', 'average_column', 'single_modality_notes', 'published_table',
-           'influence_table', 'constant_predictors', 'one_sign_predictors']
+           'influence_table']
 
 # %% ../../nbs/7_report/01_table.ipynb #88e1bc12
 import dataclasses, itertools
@@ -17,7 +17,7 @@ import numpy as np, pandas as pd
 from fastcore.basics import patch
 from ..core import FsrfError, find_root
 from ..evaluation.metrics import PRIMARY
-from ..evaluation.rows import KEY, RUN
+from ..evaluation.rows import RUN
 from ..evaluation.stats import bootstrap_ci
 from ..methods.base import METHODS, floor_names
 
@@ -280,54 +280,3 @@ def influence_table(rows: pd.DataFrame) -> Table:
                'probability when the modality is removed')
     table = summarise(per_seed, caption, notes=notes, scale=1., digits=3)
     return sort_rows(table, table.columns[0])
-
-# %% ../../nbs/7_report/01_table.ipynb #4801415e
-def constant_predictors(rows: pd.DataFrame) -> pd.DataFrame:
-    """Runs that predict the same for every test item although some input was there.
-
-    Columns: the run, `complete` (on complete input too?), the `conditions` as text, and `what` is
-    constant: one class, one value, or (older rows without a correlation) one sign.
-    """
-    return _runs_of(rows, _constant_rows(rows))
-
-def one_sign_predictors(rows: pd.DataFrame) -> pd.DataFrame:
-    "Runs of a regression whose predictions have one sign, and are not constant; columns as above."
-    constant = _keys(_constant_rows(rows), _CONDITION)
-    found = rows[(rows.metric == 'one_sign') & (rows.value == 1) & (rows.p < 1)]
-    varied = found[~_keys(found, _CONDITION).isin(constant)]
-    return _runs_of(rows, varied).assign(what='one sign')
-
-# %% ../../nbs/7_report/01_table.ipynb #6ba02b92
-_CONDITION = [name for name in KEY if name != 'metric']
-
-def _keys(rows, columns): return pd.MultiIndex.from_frame(rows[list(columns)])
-
-def _constant_rows(rows):
-    "The rows that say constant and mean one class or one value."
-    found = rows[(rows.metric == 'constant_prediction') & (rows.value == 1) & (rows.p < 1)]
-    told_apart = _keys(found, RUN).isin(_keys(rows[rows.metric == 'one_sign'], RUN))
-    varied = rows[(rows.metric == 'pearson') & (rows.value != 0)]
-    return found[told_apart | ~_keys(found, _CONDITION).isin(_keys(varied, _CONDITION))]
-
-def _runs_of(rows, found):
-    "A line per run of the rows `found`."
-    inter = rows[rows.protocol == 'inter']
-    full = {d: subset_columns(set(r.subset))[1] for d, r in inter.groupby('dataset')}
-    has = rows.groupby('dataset').metric.agg(set)
-    out = []
-    for run, own in found.groupby(list(RUN), sort=False):
-        run = dict(zip(RUN, run))
-        line = _constant_where(own, full.get(run['dataset'])) | dict(what='one class')
-        metrics = has[run['dataset']]
-        if 'f1_weighted' not in metrics:
-            is_value = metrics & {'one_sign', 'pearson', 'rmse'}
-            line['what'] = 'one value' if is_value else 'one sign'
-        out.append(run | line)
-    return pd.DataFrame(out, columns=[*RUN, 'complete', 'conditions', 'what'])
-
-def _constant_where(found, full):
-    "Under which subsets and rates one run is constant; `full`: the label of the complete input."
-    subsets = list(dict.fromkeys(found[found.protocol == 'inter'].subset))
-    rates = list(dict.fromkeys(found[found.protocol == 'intra'].p))
-    conditions = [*subsets, *(f'p={p:g}' for p in rates if p)]
-    return dict(complete=full in subsets or 0 in rates, conditions=' '.join(conditions))
