@@ -8,9 +8,10 @@ __all__ = []
 # %% ../../../nbs/1_data/files/23_own_files.ipynb #a0bef171
 from pathlib import Path
 import numpy as np
-from ..arrays import UNLABELLED, lacks_label, unlabelled_rows
+from ..arrays import UNLABELLED, is_label_name, unlabelled_rows
 from . import containers
 from .containers import allowance, file_size, read_table
+from .file_labels import labels_of, told_labels
 from .content import FileContent, id_text, lengths, pad, reject
 
 # %% ../../../nbs/1_data/files/23_own_files.ipynb #c2ed2ff4
@@ -24,57 +25,19 @@ def _column(columns, what):
     return next((columns[name] for name in _NAMES[what] if name in columns), None)
 
 # %% ../../../nbs/1_data/files/23_own_files.ipynb #3a38d7e9
-_SAY_SO = "of a sample without a label say 'unlabelled' in split, or -1 in fold"
-
-def _labels(y, where):
-    "(y, task, class names) by the kind of the labels (n,), (n, 1) or (n, labels)."
-    if y.ndim == 2 and y.shape[1] == 1: y = y[:, 0]
-    if y.dtype.kind in 'US': return _named_classes([id_text(v) for v in y.tolist()], where)
-    if y.dtype.kind == 'f' and y.ndim == 1: return y, 'regression', ()
-    largest = int(y.max(initial=0)) if y.dtype.kind in 'iub' else None
-    if largest is None or largest > 10_000 or y.min(initial=0) < 0 or y.ndim > 2:
-        reject('labels of an unknown kind', where,
-               'scores (float), classes from 0 (int) or names', f'{y.dtype} {y.shape}', _SAY_SO)
-    if y.ndim == 2: return y, 'multilabel-binary', tuple(f'label{i}' for i in range(y.shape[1]))
-    names = tuple(map(str, range(max(2, largest + 1))))
-    return y, 'binary' if largest <= 1 else 'multiclass', names
-
-def _named_classes(labels, where):
-    names = sorted(set(labels))
-    if '' in names:
-        reject('a label is blank', f'{where}, row {labels.index("")}', 'a name in each row',
-               f'{labels.count("")} blank ones', _SAY_SO)
-    number = {name: i for i, name in enumerate(names)}
-    y = np.array([number[label] for label in labels])
-    return y, 'binary' if len(names) == 2 else 'multiclass', tuple(names)
-
-# %% ../../../nbs/1_data/files/23_own_files.ipynb #49f2250f
-def _refuse_told(y, unlabelled, where):
-    "An error for an unlabelled sample with a label."
-    none = y == np.array('', y.dtype) if y.dtype.kind in 'US' else lacks_label(y)
-    told = np.flatnonzero(unlabelled & ~none)
-    if len(told):
-        reject('an unlabelled sample has a label', f'{where}, row {told[0]}', 'blank, -1 or NaN',
-               f'{y[told[0]]} ({len(told)} such rows in all)')
-
-def _some_labels(y, unlabelled, where, in_table):
-    "As `_labels`, with -1 or NaN for the samples `unlabelled` (n,), which must have no label."
-    if not unlabelled.any(): return _labels(y, where)
-    if y.ndim == 2 and y.shape[1] == 1: y = y[:, 0]
-    _refuse_told(y, unlabelled, where)
-    known = y[~unlabelled]
-    if in_table and known.dtype.kind == 'U': known = containers.as_column(known.tolist())
-    known, task, names = _labels(known, where)
-    kind, none = (np.float32, np.nan) if task == 'regression' else (np.int64, -1)
-    out = np.full((len(y), *known.shape[1:]), none, kind)
-    out[~unlabelled] = known
-    return out, task, names
+def _labels(y, columns, unlabelled, where):
+    "The `Labels` of the array y; `task` and `class_names` beside it in an npz say what they are."
+    task = columns.get('task')
+    is_told = task is not None and task.size == 1 and task.dtype.kind in 'US'
+    if is_told: return told_labels(y, task, columns.get('class_names', ()), where)
+    return labels_of(y, f'{where}, y', unlabelled)
 
 # %% ../../../nbs/1_data/files/23_own_files.ipynb #1fe16bb1
 def _features(columns, n, options, notes):
     "{modality: (n, T, d)} among the arrays of an npz."
     floats = {k: a for k, a in columns.items()
-              if a.dtype.kind == 'f' and a.ndim > 1 and not k.endswith('_table')}
+              if a.dtype.kind == 'f' and a.ndim > 1 and not k.endswith('_table')
+              and (k.startswith('x_') or not is_label_name(k))}
     found = {k: a for k, a in floats.items() if a.ndim < 4 and len(a) == n}
     for k, a in columns.items():
         word_numbers = k.endswith('_ids') and a.ndim == 2 and a.dtype.kind in 'iu'
@@ -170,10 +133,12 @@ def _content(layout, columns, x, length, n, notes, where):
     split = _split(columns, n)
     folds = _folds(columns, n) if split is None else None
     unlabelled = unlabelled_rows(split, folds, n)
-    y, task, names = _some_labels(y, unlabelled, where, layout != 'npz')
+    labels = _labels(y, columns if layout == 'npz' else {}, unlabelled, where)
+    notes += labels.notes
     seen = lengths({m: a for m, a in x.items() if m not in length}, notes)
-    return FileContent(layout, x, {m: length.get(m, seen.get(m)) for m in x}, y, _ids(columns, n),
-                       task, names, split, folds, _meta(columns, x, n), notes)
+    return FileContent(layout, x, {m: length.get(m, seen.get(m)) for m in x}, labels.y,
+                       _ids(columns, n), labels.task, labels.class_names, split, folds,
+                       _meta(columns, x, n) | labels.meta, notes)
 
 # %% ../../../nbs/1_data/files/23_own_files.ipynb #4dd844a3
 def read_own_npz(path: Path, options: dict) -> FileContent:
