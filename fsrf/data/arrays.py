@@ -4,10 +4,12 @@
 
 # %% auto #0
 __all__ = ['PARTS', 'UNLABELLED', 'Statistics', 'as_array', 'check_features', 'lacks_label', 'is_label_name', 'check_labels',
-           'check_assignment', 'unlabelled_rows', 'make_folds', 'filled_frames', 'usable_std', 'z_scores']
+           'check_assignment', 'unlabelled_rows', 'as_split', 'as_folds', 'make_folds', 'filled_frames', 'usable_std',
+           'z_scores']
 
 # %% ../../nbs/1_data/02_arrays.ipynb #a57f2788
-import re
+import difflib, re
+from collections.abc import Sequence
 import numpy as np
 from ..core import FsrfError
 from .batch import TASKS
@@ -43,12 +45,15 @@ def check_features(name: str, x: np.ndarray, length: np.ndarray, n: int) -> None
                         expected=f'({n}, T >= 1, d >= 1)')
     shortest, longest = length.min(initial=0), length.max(initial=0)
     if length.shape != (n,) or shortest < 0 or longest > x.shape[1]:
-        raise FsrfError('wrong lengths', where=where, expected=f'{n} integers in 0..{x.shape[1]}',
-                        found=f'shape {length.shape}, {shortest}..{longest}')
+        raise FsrfError('wrong lengths', where=where, found=f'shape {length.shape}, {shortest} to '
+                        f'{longest}', expected=f'{n} integers from 0 to {x.shape[1]}')
     _check_finite(x, where)
-    if x[np.arange(x.shape[1]) >= length[:, None]].any():
-        raise FsrfError('padding is not zero', where=where,
+    behind = np.arange(x.shape[1]) >= length[:, None]
+    if x[behind].any():
+        rows = np.flatnonzero([x[i, behind[i]].any() for i in range(n)])
+        raise FsrfError('padding is not zero', where=f'{where}, sample {rows[0]}',
                         expected='zeros behind the last valid frame of each sample',
+                        found=f'values behind frame {length[rows[0]]} ({len(rows)} such samples)',
                         do='set it to zero, or correct the lengths')
 
 # %% ../../nbs/1_data/02_arrays.ipynb #c69aa5ff
@@ -137,6 +142,75 @@ def unlabelled_rows(split: np.ndarray | None, folds: np.ndarray | None, n: int) 
     "Which samples `folds`, or else `split`, say to be unlabelled: bool (n,)."
     if folds is not None: return (folds == -1).all(0)
     return np.zeros(n, bool) if split is None else split == UNLABELLED
+
+# %% ../../nbs/1_data/02_arrays.ipynb #1f6e6926
+_PART_NAMES = {word: part for part, words in dict(
+    train='train training trn', valid='valid validation val dev devel development',
+    test='test testing tst', unlabelled='unlabelled unlabeled').items() for word in words.split()}
+
+def as_split(values: Sequence, where: object) -> np.ndarray:
+    "The parts (n,) of `PARTS` or `UNLABELLED` for the names that files use; others are refused."
+    words = [str(value).strip() for value in values]
+    parts = np.array([_PART_NAMES.get(word.lower(), '') for word in words])
+    wrong = np.flatnonzero(parts == '') if len(parts) else []
+    if not len(wrong): return parts
+    word = words[wrong[0]]
+    near = difflib.get_close_matches(word.lower(), _PART_NAMES, 1)
+    raise FsrfError('an unknown part of the split', where=f'{where}, row {wrong[0]}',
+                    expected=', '.join((*PARTS, UNLABELLED)),
+                    found=f'{word!r} ({len(wrong)} rows name no part)',
+                    do=f'correct it; did you mean {near[0]!r}?' if near else 'name its part')
+
+# %% ../../nbs/1_data/02_arrays.ipynb #7b3f5ee9
+def _whole_numbers(values: np.ndarray, where: object) -> np.ndarray:
+    "The numbers as integers; the first that is none is an error that names its row."
+    try: a = values if values.dtype.kind in 'iu' else values.astype(float)
+    except ValueError as e:
+        raise FsrfError('folds that are no numbers', where=where, found=e, expected='0, 1, 2, ...',
+                        do='number the folds from 0') from e
+    wrong = np.argwhere(~np.isfinite(a) | (a != np.round(a)))
+    if len(wrong):
+        raise FsrfError('a fold is no whole number', where=f'{where}, row {wrong[0, 0]}',
+                        found=f'{a[tuple(wrong[0])]} ({len(wrong)} such entries)',
+                        expected='0, 1, 2, ..., or -1 of a sample without a label',
+                        do='number the folds from 0')
+    return a if a.dtype.kind in 'iu' else a.astype(np.int64)
+
+def _check_folds(row: np.ndarray, where: object) -> None:
+    "One repeat: at least three folds, none of them empty."
+    numbers = set(row[row >= 0].tolist())
+    k = max(numbers, default=-1) + 1
+    gaps = sorted(set(range(k)) - numbers)
+    if gaps:
+        raise FsrfError('fold numbers leave some out', where=where, expected=f'each of 0 to {k - 1}',
+                        found=f'none of {", ".join(map(str, gaps[:5]))}',
+                        do='number the folds from 0 without gaps')
+    if k < 3:
+        raise FsrfError('too few folds', where=where, expected='three or more: one to test, one '
+                        'to validate, the others to train', found=f'{k} folds', do='deal the '
+                        'samples anew, or write a split of train, valid and test')
+
+# %% ../../nbs/1_data/02_arrays.ipynb #77b22b0c
+def as_folds(values: np.ndarray, n: int, where: object) -> tuple[np.ndarray, list[str]]:
+    "(folds (repeats, n) from 0, notes) from numbers (n,), (repeats, n) or (n, repeats)."
+    folds, notes = _whole_numbers(np.asarray(values), where), []
+    if folds.ndim == 2 and len(folds) == n and folds.shape[1] != n: folds = folds.T
+    folds = np.atleast_2d(folds)
+    if folds.ndim != 2 or folds.shape[1] != n:
+        raise FsrfError('folds of a wrong shape', where=where, expected=f'({n},) or (repeats, {n})',
+                        found=np.shape(values), do='give each sample its fold')
+    if folds.min(initial=0) < -1:
+        raise FsrfError('a negative fold', where=where, found=folds.min(),
+                        expected='0, 1, 2, ..., or -1 of a sample without a label')
+    if all(row[row >= 0].min(initial=n) == 1 for row in folds):
+        folds = np.where(folds > 0, folds - 1, folds)
+        notes.append('folds are numbered from 1: read from 0')
+    for row in folds: _check_folds(row, where)
+    counts = sorted({int(row.max()) + 1 for row in folds})
+    if len(counts) > 1:
+        raise FsrfError('repeats differ in their folds', where=where, found=counts,
+                        expected='as many folds in each', do='keep repeats of one kind')
+    return folds, notes
 
 # %% ../../nbs/1_data/02_arrays.ipynb #c7459871
 def make_folds(n: int, k: int = 5, *, repeats: int = 1, groups: np.ndarray | None = None,
