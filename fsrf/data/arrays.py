@@ -11,7 +11,7 @@ __all__ = ['PARTS', 'UNLABELLED', 'Statistics', 'as_array', 'check_features', 'l
 import difflib, re
 from collections.abc import Sequence
 import numpy as np
-from ..core import FsrfError
+from ..core import FormatError, FsrfError
 from .batch import TASKS
 
 # %% ../../nbs/1_data/02_arrays.ipynb #702aa82a
@@ -150,13 +150,15 @@ _PART_NAMES = {word: part for part, words in dict(
 
 def as_split(values: Sequence, where: object) -> np.ndarray:
     "The parts (n,) of `PARTS` or `UNLABELLED` for the names that files use; others are refused."
-    words = [str(value).strip() for value in values]
+    words = [value.decode('utf-8', 'replace') if isinstance(value, bytes) else str(value)
+             for value in values]
+    words = [word.strip() for word in words]
     parts = np.array([_PART_NAMES.get(word.lower(), '') for word in words])
     wrong = np.flatnonzero(parts == '') if len(parts) else []
     if not len(wrong): return parts
     word = words[wrong[0]]
     near = difflib.get_close_matches(word.lower(), _PART_NAMES, 1)
-    raise FsrfError('an unknown part of the split', where=f'{where}, row {wrong[0]}',
+    raise FormatError('an unknown part of the split', where=f'{where}, row {wrong[0]}',
                     expected=', '.join((*PARTS, UNLABELLED)),
                     found=f'{word!r} ({len(wrong)} rows name no part)',
                     do=f'correct it; did you mean {near[0]!r}?' if near else 'name its part')
@@ -166,11 +168,11 @@ def _whole_numbers(values: np.ndarray, where: object) -> np.ndarray:
     "The numbers as integers; the first that is none is an error that names its row."
     try: a = values if values.dtype.kind in 'iu' else values.astype(float)
     except ValueError as e:
-        raise FsrfError('folds that are no numbers', where=where, found=e, expected='0, 1, 2, ...',
+        raise FormatError('folds that are no numbers', where=where, found=e, expected='0, 1, 2, ...',
                         do='number the folds from 0') from e
     wrong = np.argwhere(~np.isfinite(a) | (a != np.round(a)))
     if len(wrong):
-        raise FsrfError('a fold is no whole number', where=f'{where}, row {wrong[0, 0]}',
+        raise FormatError('a fold is no whole number', where=f'{where}, row {wrong[0, 0]}',
                         found=f'{a[tuple(wrong[0])]} ({len(wrong)} such entries)',
                         expected='0, 1, 2, ..., or -1 of a sample without a label',
                         do='number the folds from 0')
@@ -182,11 +184,11 @@ def _check_folds(row: np.ndarray, where: object) -> None:
     k = max(numbers, default=-1) + 1
     gaps = sorted(set(range(k)) - numbers)
     if gaps:
-        raise FsrfError('fold numbers leave some out', where=where, expected=f'each of 0 to {k - 1}',
-                        found=f'none of {", ".join(map(str, gaps[:5]))}',
+        raise FormatError('fold numbers leave some out', where=where,
+                        expected=f'each of 0 to {k - 1}', found=f'none of {", ".join(map(str, gaps[:5]))}',
                         do='number the folds from 0 without gaps')
     if k < 3:
-        raise FsrfError('too few folds', where=where, expected='three or more: one to test, one '
+        raise FormatError('too few folds', where=where, expected='three or more: one to test, one '
                         'to validate, the others to train', found=f'{k} folds', do='deal the '
                         'samples anew, or write a split of train, valid and test')
 
@@ -197,10 +199,10 @@ def as_folds(values: np.ndarray, n: int, where: object) -> tuple[np.ndarray, lis
     if folds.ndim == 2 and len(folds) == n and folds.shape[1] != n: folds = folds.T
     folds = np.atleast_2d(folds)
     if folds.ndim != 2 or folds.shape[1] != n:
-        raise FsrfError('folds of a wrong shape', where=where, expected=f'({n},) or (repeats, {n})',
+        raise FormatError('folds of a wrong shape', where=where, expected=f'({n},) or (repeats, {n})',
                         found=np.shape(values), do='give each sample its fold')
     if folds.min(initial=0) < -1:
-        raise FsrfError('a negative fold', where=where, found=folds.min(),
+        raise FormatError('a negative fold', where=where, found=folds.min(),
                         expected='0, 1, 2, ..., or -1 of a sample without a label')
     if all(row[row >= 0].min(initial=n) == 1 for row in folds):
         folds = np.where(folds > 0, folds - 1, folds)
@@ -208,7 +210,7 @@ def as_folds(values: np.ndarray, n: int, where: object) -> tuple[np.ndarray, lis
     for row in folds: _check_folds(row, where)
     counts = sorted({int(row.max()) + 1 for row in folds})
     if len(counts) > 1:
-        raise FsrfError('repeats differ in their folds', where=where, found=counts,
+        raise FormatError('repeats differ in their folds', where=where, found=counts,
                         expected='as many folds in each', do='keep repeats of one kind')
     return folds, notes
 

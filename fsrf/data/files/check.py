@@ -83,7 +83,8 @@ def _known_labels(content):
 def _label_faults(y):
     if y is None or not len(y): return []
     unknown = np.flatnonzero(~np.isfinite(y)) if y.dtype.kind == 'f' and y.ndim == 1 else ()
-    if len(unknown): return [f'{len(unknown)} labels are NaN or infinite, first in row {unknown[0]}']
+    if len(unknown):
+        return [f'{len(unknown)} labels are NaN or infinite, the first in row {unknown[0]}']
     return ['all labels are the same'] if len(y) > 1 and (y == y[0]).all() else []
 
 # %% ../../../nbs/1_data/files/26_check.ipynb #14d594cd
