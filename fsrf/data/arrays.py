@@ -168,8 +168,8 @@ def _whole_numbers(values: np.ndarray, where: object) -> np.ndarray:
     "The numbers as integers; the first that is none is an error that names its row."
     try: a = values if values.dtype.kind in 'iu' else values.astype(float)
     except ValueError as e:
-        raise FormatError('folds that are no numbers', where=where, found=e, expected='0, 1, 2, ...',
-                        do='number the folds from 0') from e
+        raise FormatError('folds that are no numbers', where=where, found=e,
+                          expected='0, 1, 2, ...', do='number the folds from 0') from e
     wrong = np.argwhere(~np.isfinite(a) | (a != np.round(a)))
     if len(wrong):
         raise FormatError('a fold is no whole number', where=f'{where}, row {wrong[0, 0]}',
@@ -185,8 +185,9 @@ def _check_folds(row: np.ndarray, where: object) -> None:
     gaps = sorted(set(range(k)) - numbers)
     if gaps:
         raise FormatError('fold numbers leave some out', where=where,
-                        expected=f'each of 0 to {k - 1}', found=f'none of {", ".join(map(str, gaps[:5]))}',
-                        do='number the folds from 0 without gaps')
+                          expected=f'each of 0 to {k - 1}',
+                          found=f'none of {", ".join(map(str, gaps[:5]))}',
+                          do='number the folds from 0 without gaps')
     if k < 3:
         raise FormatError('too few folds', where=where, expected='three or more: one to test, one '
                         'to validate, the others to train', found=f'{k} folds', do='deal the '
@@ -199,8 +200,8 @@ def as_folds(values: np.ndarray, n: int, where: object) -> tuple[np.ndarray, lis
     if folds.ndim == 2 and len(folds) == n and folds.shape[1] != n: folds = folds.T
     folds = np.atleast_2d(folds)
     if folds.ndim != 2 or folds.shape[1] != n:
-        raise FormatError('folds of a wrong shape', where=where, expected=f'({n},) or (repeats, {n})',
-                        found=np.shape(values), do='give each sample its fold')
+        raise FormatError('folds of a wrong shape', where=where, found=np.shape(values),
+                          expected=f'({n},) or (repeats, {n})', do='give each sample its fold')
     if folds.min(initial=0) < -1:
         raise FormatError('a negative fold', where=where, found=folds.min(),
                         expected='0, 1, 2, ..., or -1 of a sample without a label')

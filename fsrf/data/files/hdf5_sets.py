@@ -6,49 +6,17 @@
 __all__ = []
 
 # %% ../../../nbs/1_data/files/22_hdf5_sets.ipynb #45ccb61a
-import contextlib, re
+import re
 from pathlib import Path
 from typing import NamedTuple
 import numpy as np
 from ..dataset import PARTS
 from . import containers
-from .cmu_sdk import find_shift, letters_and_seconds, pool, read_folds, shifted
-from .cmu_sdk import text_of, videos, words_in
+from .cmu_sdk import find_shift, letters_and_seconds, modality_of, pool, read_folds
+from .cmu_sdk import roles_of, shifted, stream_of, text_of, words_in
 from .containers import allowance, file_size, read_table
 from .content import FileContent, lengths, pad, reject
-
-# %% ../../../nbs/1_data/files/22_hdf5_sets.ipynb #b5d0cf51
-def _stream(path, memory): return videos(containers.stream_hdf5(path, memory), path)
-
-def _first_video(path, memory):
-    with contextlib.closing(containers.stream_hdf5(path, memory)) as arrays:
-        return next(videos(arrays, path))
-
-# %% ../../../nbs/1_data/files/22_hdf5_sets.ipynb #b1178eda
-def _roles(paths, memory):
-    "{'words': path, 'labels': path, ROOT: path of each other stream}, as far as they are there."
-    first = {p: _first_video(p, memory) for p in paths}
-    roles, others = {}, list(first)
-    words = [p for p in others if first[p].features.dtype.kind == 'S']
-    if words:
-        roles['words'] = words[0]
-        others.remove(words[0])
-    labels = [p for p in others if 'label' in first[p].root.lower()]
-    labels = labels or [p for p in others if first[p].features.shape[1] in (1, 7)]
-    if labels:
-        roles['labels'] = min(labels, key=lambda p: len(first[p].features))
-        others.remove(roles['labels'])
-    return roles | {first[p].root: p for p in others}
-
-# %% ../../../nbs/1_data/files/22_hdf5_sets.ipynb #3af9189b
-_MODALITIES = dict(facet='visual', openface='visual', vis='visual', face='visual',
-                   covarep='audio', opensmile='audio', aud='audio', acoustic='audio',
-                   glove='language', bert='language', vector='language', text='language')
-
-def _modality_of(root, taken):
-    "The modality that a stream's name speaks of; the name itself where that is taken or unclear."
-    modality = next((m for part, m in _MODALITIES.items() if part in root.lower()), root)
-    return root if modality in taken else modality
+from .file_labels import labels_of
 
 # %% ../../../nbs/1_data/files/22_hdf5_sets.ipynb #fd0867a2
 class _Segment(NamedTuple):
@@ -62,7 +30,7 @@ class _Segment(NamedTuple):
 def _whole(path, memory):
     "{video: (intervals, features)} of a sequence that fits in memory."
     limit, size, out = allowance(file_size(path), memory), 0, {}
-    for _, video, intervals, features in _stream(path, memory):
+    for _, video, intervals, features in stream_of(path, memory):
         size += intervals.nbytes + features.nbytes
         if size > limit: containers.too_large(path, size, limit)
         out[video] = intervals, features
@@ -73,16 +41,25 @@ def _words(path, memory):
     return {video: (times, text_of(f)) for video, (times, f) in _whole(path, memory).items()}
 
 # %% ../../../nbs/1_data/files/22_hdf5_sets.ipynb #8fe1673b
-def _segments(labels, words, shift):
-    "The `_Segment`s of all labelled videos that have words."
-    out = []
+def _segments(labels, words, shift, notes):
+    "The `_Segment`s of all labelled videos that have words; `notes` names the others."
+    out, silent = [], 0
     for video, (cuts, scores) in labels.items():
         if words is not None and video not in words: continue
         pieces = _pieces(cuts, None if words is None else shifted(*words[video], shift))
         for k, (times, spoken) in enumerate(pieces):
             label = None if scores is None else scores[k]
+            silent += not len(spoken)
             out.append(_Segment(f'{video}[{k}]', video, label, times, spoken))
+    if words is None: return out
+    for what, some, other in (('labels but no words: left out', labels, words),
+                              ('words but no labels: left out', words, labels)):
+        _note_videos(notes, what, [video for video in some if video not in other])
+    if silent: notes.append(f'{silent} of {len(out)} segments have no word in their interval')
     return out
+
+def _note_videos(notes, what, videos):
+    if videos: notes.append(f'{len(videos)} videos have {what} ({", ".join(videos[:3])})')
 
 def _pieces(cuts, words):
     "(times of its words, its words) for each of the `cuts` (k, 2) of one video."
@@ -113,16 +90,18 @@ def _word_vectors(segments, table, notes):
     return [vectors[v]*(v >= 0)[:, None] for v in rows]
 
 # %% ../../../nbs/1_data/files/22_hdf5_sets.ipynb #fbd56077
-def _pooled(path, segments, memory):
+def _pooled(path, segments, memory, notes):
     "(w, d) per segment: the stream's means over the words; zeros where the stream lacks the video."
     by_video = {}
     for i, s in enumerate(segments): by_video.setdefault(s.video, []).append(i)
-    out = [None]*len(segments)
-    for _, video, intervals, features in _stream(path, memory):
+    out, lacking = [None]*len(segments), dict.fromkeys(by_video)
+    for _, video, intervals, features in stream_of(path, memory):
         width = features.shape[1]
         if video not in by_video: continue
+        lacking.pop(video, None)
         features = features.astype(np.float32)
         for i in by_video[video]: out[i] = pool(segments[i].times, intervals, features)
+    _note_videos(notes, f'no {path.stem}: zero there', list(lacking))
     return [np.zeros((len(s.times), width), np.float32) if means is None else means
             for means, s in zip(out, segments, strict=True)]
 
@@ -135,7 +114,8 @@ def _features(segments, streams, has_words, options, notes):
     elif has_words:
         features['language'] = _word_vectors(segments, options['table'], notes)
     for root, path in streams.items():
-        features[_modality_of(root, features)] = _pooled(path, segments, options['memory'])
+        name = modality_of(root, features)
+        features[name] = _pooled(path, segments, options['memory'], notes)
     return features
 
 # %% ../../../nbs/1_data/files/22_hdf5_sets.ipynb #c714cf5f
@@ -146,42 +126,85 @@ def _shift_note(words, shift):
             f'moved by {shift}')
 
 # %% ../../../nbs/1_data/files/22_hdf5_sets.ipynb #d7a0b1f0
-def _content(segments, padded, folds, notes):
-    "The `FileContent` of segments whose features are `padded` {modality: (x, length)}."
-    group = np.array([s.video for s in segments])
-    meta = dict(text=np.array([' '.join(s.words) for s in segments]), groups=group)
-    score = split = None
-    if not any(s.label is None for s in segments):
-        columns = np.array([s.label for s in segments], np.float64)
-        score = columns[:, 0]
-        if columns.shape[1] > 1: meta['emotions'] = columns[:, 1:]
-    if folds is not None:
-        part_of = read_folds(folds)
-        split = np.array([part_of.get(video, 'none') for video in group])
-    return FileContent('CMU-MultimodalSDK', {m: x for m, (x, _) in padded.items()},
-                       {m: length for m, (_, length) in padded.items()}, score,
-                       [s.id for s in segments], split=split, meta=meta, notes=notes)
+def _in_folds(segments, folds, notes):
+    "(the segments of the videos in a file of folds, their parts); the others are named in `notes`."
+    part_of = read_folds(folds)
+    parts = [part_of.get(s.video, part_of.get(s.id)) for s in segments]
+    kept = [s for s, part in zip(segments, parts, strict=True) if part]
+    out = dict.fromkeys(s.video for s, part in zip(segments, parts, strict=True) if not part)
+    if not kept:
+        reject('no video of the folds is in the files', folds, ', '.join(list(out)[:3]),
+               ', '.join(list(part_of)[:3]), 'name the folds of this set')
+    if out:
+        notes.append(f'{len(segments) - len(kept)} segments of {len(out)} videos that are in no '
+                     f'fold are left out ({", ".join(list(out)[:5])})')
+    there = {s.video for s in kept} | {s.id for s in kept}
+    _note_videos(notes, 'a fold and no segment', [v for v in part_of if v not in there])
+    return kept, np.array([part for part in parts if part])
+
+def _beside(others, segments, notes, memory):
+    "{name: (n, k)} of further label files, for `meta`; NaN where a segment has no row."
+    out = {}
+    for root, path in others.items():
+        rows = {f'{video}[{k}]': row for video, (_, f) in _whole(path, memory).items()
+                for k, row in enumerate(f)}
+        width = len(next(iter(rows.values())))
+        name = 'emotions' if 'emotion' in root.lower() else root
+        out[name] = np.array([rows.get(s.id, np.full(width, np.nan)) for s in segments], np.float64)
+        notes.append(f'{root}: labels beside those that are learnt, kept in meta as {name!r}')
+    return out
 
 # %% ../../../nbs/1_data/files/22_hdf5_sets.ipynb #cb5de8a5
+def _content(segments, padded, split, meta, notes, where):
+    "The `FileContent` of segments whose features are `padded` {modality: (x, length)}."
+    meta = dict(groups=np.array([s.video for s in segments])) | meta
+    y, task, names = None, 'regression', ()
+    if not any(s.label is None for s in segments):
+        columns = np.array([s.label for s in segments], np.float64)
+        labels = labels_of(columns, where, said='scores' if columns.shape[1] == 1 else '')
+        y, task, names = labels.y, labels.task, labels.class_names
+        meta |= labels.meta
+        notes += labels.notes
+    return FileContent('CMU-MultimodalSDK', {m: x for m, (x, _) in padded.items()},
+                       {m: length for m, (_, length) in padded.items()}, y,
+                       [s.id for s in segments], task, names, split=split, meta=meta, notes=notes)
+
+# %% ../../../nbs/1_data/files/22_hdf5_sets.ipynb #31d19fe5
+def _word_times(streams, notes, memory):
+    "{video: (intervals, words)} of the words, or of word vectors with '.' for a word; None."
+    if 'words' in streams: return _words(streams.pop('words'), memory)
+    vectors = [p for root, p in streams.items() if modality_of(root, ()) == 'language']
+    if not vectors:
+        notes.append('no words among the files: each segment is one frame, the mean over its time')
+        return None
+    notes.append(f'no words among the files: a frame is an interval of {vectors[0].name}')
+    return {video: (times, np.full(len(times), '.'))
+            for video, (times, _) in _whole(vectors[0], memory).items()}
+
+# %% ../../../nbs/1_data/files/22_hdf5_sets.ipynb #f485666f
 def read_csd(paths: list[Path], options: dict) -> FileContent:
     "What computational sequences hold: words, labels and any number of streams, one file each."
     memory, notes = options['memory'], []
-    streams = _roles(paths, memory)
+    streams, others = roles_of(paths, memory, notes)
     limit = allowance(sum(map(file_size, paths)), memory)
-    words = _words(streams.pop('words'), memory) if 'words' in streams else None
-    labels = _whole(streams.pop('labels'), memory) if 'labels' in streams else None
-    if labels is None and words is None:
+    label_file, has_words = streams.pop('labels', None), 'words' in streams
+    labels = None if label_file is None else _whole(label_file, memory)
+    words = _word_times(streams, notes, memory)
+    if labels is None and not has_words:
         reject('neither words nor labels among the sequences', ', '.join(map(str, paths)),
                'a label sequence', list(streams), 'name the folder that holds the label file too')
-    shift = find_shift(words or {})
+    shift = find_shift(words) if has_words else 0
     if shift: notes.append(_shift_note(words, shift))
     if labels is None:
         notes.append('no labels among the files')
         labels = {video: (np.array([[-np.inf, np.inf]]), None) for video in words}
-    segments = _segments(labels, words, shift)
-    features = _features(segments, streams, words is not None, options, notes)
+    segments, split = _segments(labels, words, shift, notes), None
+    if options['folds'] is not None: segments, split = _in_folds(segments, options['folds'], notes)
+    features = _features(segments, streams, has_words, options, notes)
     padded = {m: pad(v, f'sequence {m}', limit, options['max_len']) for m, v in features.items()}
-    return _content(segments, padded, options['folds'], notes)
+    meta = _beside(others, segments, notes, memory)
+    if has_words: meta['text'] = np.array([' '.join(s.words) for s in segments])
+    return _content(segments, padded, split, meta, notes, label_file)
 
 # %% ../../../nbs/1_data/files/22_hdf5_sets.ipynb #cdd8144f
 MFN_NAME = re.compile(r'(?:.*_)?(text|audio|video|vision|visual|covarep|facet|y|label|labels)'
