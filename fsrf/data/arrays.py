@@ -205,7 +205,7 @@ def as_folds(values: np.ndarray, n: int, where: object) -> tuple[np.ndarray, lis
     if folds.min(initial=0) < -1:
         raise FormatError('a negative fold', where=where, found=folds.min(),
                         expected='0, 1, 2, ..., or -1 of a sample without a label')
-    if all(row[row >= 0].min(initial=n) == 1 for row in folds):
+    if all((row >= 0).any() and row[row >= 0].min() == 1 for row in folds):
         folds = np.where(folds > 0, folds - 1, folds)
         notes.append('folds are numbered from 1: read from 0')
     for row in folds: _check_folds(row, where)

@@ -6,10 +6,12 @@
 __all__ = ['load', 'files_of', 'as_dataset', 'read', 'open_path']
 
 # %% ../../../nbs/1_data/files/24_read.ipynb #d899d677
-import dataclasses
+import dataclasses, difflib, zipfile
 from collections import Counter
+from functools import lru_cache
 from pathlib import Path
 import numpy as np
+from ...core import hash_file, hash_json
 from .. import cache
 from ..dataset import PARTS, READERS, MultimodalDataset
 from .containers import as_format_error, file_size
@@ -25,6 +27,8 @@ _MAGIC = {b'PK\x03\x04': 'zip', b'PK\x05\x06': 'zip', b'\x89HDF': 'hdf5', b'\x93
 _PICKLE = (b'\x80', b'(', b'c', b']', b'}', b'\x8c', b'd', b'l')   # first opcodes
 
 _TABLES = ('samples.csv', 'samples.parquet')
+_TEXTS = ('.csv', '.tsv', '.txt', '.json', '.jsonl', '.md', '.py', '.yaml', '.html')
+_DATA = ('.csd', '.h5', '.hdf5', '.pkl', '.pickle', '.npz', '.npy', '.parquet', '.pt')
 
 def _kind(path):
     "'pickle', 'zip', 'hdf5', 'npy', 'parquet', 'gzip' or 'text' by the first bytes."
@@ -32,45 +36,80 @@ def _kind(path):
     with as_format_error(path, 'file'), open(path, 'rb') as f: head = f.read(8)
     for magic, kind in _MAGIC.items():
         if head.startswith(magic): return kind
+    if Path(path).suffix.lower() in _TEXTS: return 'text'
     return 'pickle' if head.startswith(_PICKLE) else 'text'
 
 # %% ../../../nbs/1_data/files/24_read.ipynb #c7d7961e
 def _load_file(path, options):
     kind = _kind(path)
     if kind == 'pickle': return read_pickle(path, options)
-    if kind == 'zip': return read_own_npz(path, options)
+    if kind == 'zip' and _holds_arrays(path): return read_own_npz(path, options)
     if kind == 'hdf5' and MFN_NAME.match(path.name): return read_mfn([path], options)
     if kind == 'hdf5': return read_csd([path], options)
     if kind in ('text', 'parquet') and path.name in _TABLES:
         return read_own_folder(path.parent, options)
-    tutorial = 'see the schema for your own data (nbs/tutorials/your_own_data.ipynb)'
     reject('not a data file that is known', path,
-           'a pickle, .csd, .h5 or .npz, or a folder of them', kind,
-           'unpack it first' if kind == 'gzip' else tutorial)
+           'a pickle, .csd, .h5 or .npz, or a folder of them', kind, _WAYS.get(kind, _TUTORIAL))
+
+_TUTORIAL = 'see the schema for your own data (nbs/tutorials/your_own_data.ipynb)'
+_WAYS = dict(gzip='unpack it first', zip='unpack it, and name the file or folder in it',
+             npy='one array alone: put it beside a samples.csv, or into an npz with its labels',
+             text='a table of samples is called samples.csv, and stands beside its arrays')
+
+def _holds_arrays(path):
+    with as_format_error(path, 'archive'), zipfile.ZipFile(path) as archive:
+        return any(name.endswith('.npy') for name in archive.namelist())
 
 # %% ../../../nbs/1_data/files/24_read.ipynb #40207a19
 def _load_folder(folder, options):
     files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith('.'))
     if any(p.name in _TABLES for p in files): return read_own_folder(folder, options)
     kinds = {p: _kind(p) for p in files}
+    _refuse_misnamed(kinds)
     hdf5 = [p for p in files if kinds[p] == 'hdf5']
     mfn = [p for p in hdf5 if MFN_NAME.match(p.name)]
     if mfn: return read_mfn(mfn, options)
     if hdf5: return read_csd(hdf5, options)
-    part_of = {p: dict(dev='valid', val='valid').get(p.stem, p.stem) for p in files}
-    parts = {part_of[p]: p for p in files if kinds[p] == 'pickle' and part_of[p] in PARTS}
+    parts = _part_files([p for p in files if kinds[p] == 'pickle'], folder)
     if parts: return _joined({part: read_pickle(p, options) for part, p in parts.items()}, folder)
     if len(files) == 1: return _load_file(files[0], options)
     reject('a folder without a known layout', folder,
            'samples.csv and npy, .csd files, MFN .h5 files, or train/dev/test.pkl',
            ', '.join(p.name for p in files[:8]) or 'no files', 'name the data file itself')
 
+def _refuse_misnamed(kinds):
+    "An error for a file whose name says data and whose bytes do not: it would be missed in silence."
+    for p, kind in kinds.items():
+        if p.suffix.lower() not in _DATA or kind != 'text': continue
+        reject('a file of a data folder is no data', p, 'what its name says',
+               f'{file_size(p)} bytes that begin with {_head(p)!r}',
+               'fetch it again, or take it out of the folder')
+
+def _head(path):
+    with open(path, 'rb') as f: return f.read(24)
+
+def _part_files(files, folder):
+    "{part: file} of files such as train.pkl and dev.pkl."
+    parts = {}
+    for p in files:
+        part = dict(dev='valid', val='valid').get(p.stem, p.stem)
+        if part not in PARTS: continue
+        if part in parts:
+            reject('two files are one part of the set', folder, f'one file of {part}',
+                   f'{parts[part].name} and {p.name}', 'take one of them out of the folder')
+        parts[part] = p
+    return parts
+
 # %% ../../../nbs/1_data/files/24_read.ipynb #a9aca1ef
 def _joined(contents, where):
     "One `FileContent` from {part: `FileContent`}; shorter sequences get zeros at their ends."
-    first, *others = parts = list(contents.values())
-    def layout(c): return c.layout, [(m, a.shape[2]) for m, a in c.x.items()]
-    if any(layout(c) != layout(first) for c in others): reject('the parts differ in layout', where)
+    first, *_ = parts = list(contents.values())
+    def layout(c): return c.layout, [(m, a.shape[2]) for m, a in c.x.items()], sorted(c.meta)
+    def task(c): return c.task, tuple(c.class_names)
+    for part, c in contents.items():
+        for what, of in (('layout', layout), ('task', task)):
+            if of(c) != of(first):
+                reject(f'the parts differ in {what}', f'{where}, {part}', of(first), of(c))
     x, length = {}, {}
     for m in first.x:
         frames = max(c.x[m].shape[1] for c in parts)
@@ -97,14 +136,21 @@ def load(path: Path | str | list, *, table: Path | str | None = None,
         if several: content = read_csd(paths, options)
         elif paths[0].is_dir(): content = _load_folder(paths[0], options)
         else: content = _load_file(paths[0], options)
-    content.name = content.name or (paths[0].parent.name if several else paths[0].stem)
+    content.name = content.name or _name_of(paths[0], several)
     return content
+
+def _name_of(path, several):
+    "What a set is called: its file, or its folder."
+    path = Path(path).resolve()
+    if several or path.name in _TABLES: return path.parent.name
+    return path.name if path.is_dir() else path.stem
 
 # %% ../../../nbs/1_data/files/24_read.ipynb #4ca6d5dd
 def files_of(path: Path | str | list) -> list[Path]:
     "The files behind a path, a folder (and the folders in it) or a list of paths."
     if isinstance(path, (list, tuple)): return [f for p in path for f in files_of(p)]
     path = Path(path)
+    if path.name in _TABLES: path = path.parent     # a table stands beside its arrays
     if not path.is_dir(): return [path]
     return sorted(f for f in path.rglob('*') if f.is_file() and not f.name.startswith('.'))
 
@@ -211,12 +257,26 @@ def open_path(path: Path | str | list, root: Path | str | None = None,
               **options: object) -> MultimodalDataset:
     "The data set in a file or folder, through the store at `root`; options as in `read`."
     extra = [Path(options[k]) for k in ('table', 'folds') if options.get(k)]
-    key = {k: str(v) for k, v in options.items()}
+    key = {k: str(v) for k, v in options.items()} | dict(readers=_readers())
     return cache.cached([*files_of(path), *extra], lambda: read(path, **options), key, root)
 
+@lru_cache
+def _readers():
+    "A hash of the readers' own source: what an older one made of a file is not taken for its content."
+    sources = sorted(Path(cache.__file__).parent.rglob('*.py'))
+    return hash_json([hash_file(p) for p in sources])
+
 def _reader(name):
-    "For `load_dataset`: the data set at a path; None where `name` is no path that exists."
-    is_path = Path(name).exists() and (Path(name).suffix or '/' in name)
-    return open_path(name) if is_path else None
+    "For `load_dataset`: the data set at a path; None where `name` is no path."
+    path = Path(name).expanduser()
+    if path.exists(): return open_path(path)
+    if '?' in name or '/' not in name and path.suffix.lower() not in (*_DATA, *_TEXTS): return None
+    reject('no such file or folder', path, 'a data file', f'nothing in {Path.cwd()}',
+           f'check the path{_near(path)}')
+
+def _near(path):
+    folder = path.parent if path.parent.is_dir() else Path()
+    near = difflib.get_close_matches(path.name, [p.name for p in folder.iterdir()], 1)
+    return f'; did you mean {near[0]!r}?' if near else ''
 
 if _reader not in READERS: READERS.append(_reader)

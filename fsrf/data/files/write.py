@@ -53,7 +53,8 @@ def write_mmsa(ds: MultimodalDataset, path: Path | str) -> Path:
     if ds.split is None or set(np.unique(ds.split)) - set(PARTS):
         found = None if ds.split is None else sorted(set(ds.split))
         reject('no split to write', ds.name, ', '.join(PARTS), found,
-               'set ds.split first; samples without a label go into an npz')
+               "give the samples a column 'split' (a file of folds, for .csd); folds and "
+               'samples without a label are kept in an npz')
     taken = set(ds.x) & _FIELDS
     if taken:
         reject('a modality has the name of a field', ds.name, 'language, audio, visual, ...', taken)
