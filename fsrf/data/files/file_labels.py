@@ -71,20 +71,18 @@ _MOST = 100     # classes; more whole numbers than these are no classes
 
 def _classes(y: np.ndarray, values: list, said: str, where: object, notes: list[str]) -> Labels:
     "Whole numbers as classes: from 0 as they are, others by their order."
-    if len(values) > _MOST:
-        raise FormatError('too many whole numbers to be classes', where=where, found=len(values),
+    if len(values) > _MOST or values[-1] > 10_000:
+        raise FormatError('too many whole numbers to be classes', where=where, found=f'{len(values)} numbers up to {values[-1]}',
                           expected=f'at most {_MOST} classes',
                           do='save scores as floats (1.0), and classes from 0')
-    from_zero = values[0] == 0 or values[0] > 0 and (said == 'classes' or values[-1] == 1)
-    if from_zero:
-        names = tuple(map(str, range(max(2, values[-1] + 1))))
-        return Labels(y.astype(np.int64), 'binary' if values[-1] <= 1 else 'multiclass', names, {},
-                      tuple(notes))
-    names = tuple(map(str, values))
-    notes.append(f'classes {", ".join(names)}: numbered from 0 in this order')
-    return Labels(np.searchsorted(values, y).astype(np.int64),
-                  'binary' if len(names) == 2 else 'multiclass', names, {}, tuple(notes))
+    if values[0] == 0 or values[0] > 0 and (said == 'classes' or values[-1] == 1):
+        values = list(range(max(2, values[-1] + 1)))
+    else: notes.append(f'classes {", ".join(map(str, values))}: numbered from 0 in this order')
+    task = 'binary' if len(values) == 2 else 'multiclass'
+    return Labels(np.searchsorted(values, y).astype(np.int64), task, tuple(map(str, values)), {},
+                  tuple(notes))
 
+# %% ../../../nbs/1_data/files/10_file_labels.ipynb #74e004bd
 def _negative(y: np.ndarray, values: list, where: object) -> NoReturn:
     rows = np.flatnonzero(y < 0)
     if values[0] == -1:
@@ -98,8 +96,9 @@ def _negative(y: np.ndarray, values: list, where: object) -> NoReturn:
 def _whole_scores(y: np.ndarray, values: list, where: object, holes: bool) -> Labels:
     "Floats that are whole numbers are scores; with holes they may be classes, and are asked for."
     classes = len(values) > 2 and values[0] >= 0 and len(values) <= 20
-    holes = holes or np.isnan(y).any()
-    if classes and holes:
+    nan = np.flatnonzero(np.isnan(y))
+    if classes and (holes or len(nan)):
+        where = f'{where}, row {nan[0]}' if len(nan) else where
         raise FormatError('whole numbers with holes: scores or classes?', where=where,
                           expected='classes as integers (-1: none) or names, scores with decimals',
                           found=f'floats {values[0]:g}..{values[-1]:g} beside NaN',
