@@ -72,7 +72,8 @@ _MOST = 100     # classes; more whole numbers than these are no classes
 def _classes(y: np.ndarray, values: list, said: str, where: object, notes: list[str]) -> Labels:
     "Whole numbers as classes: from 0 as they are, others by their order."
     if len(values) > _MOST or values[-1] > 10_000:
-        raise FormatError('too many whole numbers to be classes', where=where, found=f'{len(values)} numbers up to {values[-1]}',
+        raise FormatError('too many whole numbers to be classes', where=where,
+                          found=f'{len(values)} numbers up to {values[-1]}',
                           expected=f'at most {_MOST} classes',
                           do='save scores as floats (1.0), and classes from 0')
     if values[0] == 0 or values[0] > 0 and (said == 'classes' or values[-1] == 1):
