@@ -169,7 +169,7 @@ def read_pickle(path: Path | str, options: dict) -> FileContent:
     """The content of a pickle of any layout above.
 
     options: `memory`, `max_len`, `table` as in `read`; a `FormatError` for an unknown layout."""
-    obj, limit = load_pickle(path), allowance(file_size(path), options['memory'])
+    obj, limit = load_pickle(path, options['memory']), allowance(file_size(path), options['memory'])
     for known in PICKLES.values():
         if known.recognises(obj):
             content = known.build(obj, str(path), limit, options)

@@ -16,6 +16,7 @@ from .. import cache
 from ..dataset import PARTS, READERS, MultimodalDataset
 from .containers import as_format_error, file_size
 from .content import FileContent, reject, video_of
+from .limits import refuse_foreign
 from .hdf5_sets import MFN_NAME, read_csd, read_mfn
 from .own_files import read_own_folder, read_own_npz
 from .pickle_layouts import read_pickle
@@ -41,6 +42,7 @@ def _kind(path):
 
 # %% ../../../nbs/1_data/files/24_read.ipynb #c7d7961e
 def _load_file(path, options):
+    refuse_foreign(path)
     kind = _kind(path)
     if kind == 'pickle': return read_pickle(path, options)
     if kind == 'zip' and _holds_arrays(path): return read_own_npz(path, options)
