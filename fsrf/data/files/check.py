@@ -13,6 +13,7 @@ import numpy as np
 from ...core import FsrfError, hash_file
 from ..arrays import UNLABELLED, unlabelled_rows
 from ..dataset import PARTS, MultimodalDataset
+from ..known import set_of_sizes, width_lines
 from .content import video_of
 from .read import KNOWN, as_dataset, files_of, load, nonfinite_columns
 
@@ -234,9 +235,11 @@ def _sample_lines(content):
     parts = np.full(len(content), 'all') if content.split is None else content.split
     names = dict.fromkeys([*PARTS, *parts.tolist()])
     counts = ', '.join(f'{p} {int((parts == p).sum())}' for p in names if (parts == p).any())
-    return [f'layout    {content.layout}',
-            f'samples   {len(content)} ({counts}) of {len(set(_videos_of(content)))} videos; '
-            f'task {content.task}']
+    lines = [f'layout    {content.layout}',
+             f'samples   {len(content)} ({counts}) of {len(set(_videos_of(content)))} videos; '
+             f'task {content.task}']
+    known = set_of_sizes(tuple(int((parts == p).sum()) for p in PARTS))
+    return lines + ([f'known     the parts have the published sizes of {known}'] if known else [])
 
 # %% ../../../nbs/1_data/files/26_check.ipynb #599336ac
 def _feature_lines(rows):
@@ -247,7 +250,7 @@ def _feature_lines(rows):
         out.append(f"{m:<14}{row['dim']:>5}{row['longest']:>9}{row['mean_length']:>7.1f}"
                    f"{row['absent']:>8.1%}{row['zero_frames']:>13.1%}{span:>22}"
                    f"{sum(row['nonfinite'].values()):>9}")
-    return out
+    return out + width_lines({m: row['dim'] for m, row in rows.items()})
 
 # %% ../../../nbs/1_data/files/26_check.ipynb #8e84d80c
 def _sentence(error):

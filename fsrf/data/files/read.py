@@ -11,7 +11,7 @@ from collections import Counter
 from functools import lru_cache
 from pathlib import Path
 import numpy as np
-from ...core import hash_file, hash_json
+from ...core import FormatError, hash_file, hash_json
 from .. import cache
 from ..dataset import PARTS, READERS, MultimodalDataset
 from .containers import as_format_error, file_size
@@ -66,7 +66,7 @@ def _holds_arrays(path):
 def _load_folder(folder, options):
     files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith('.'))
     if any(p.name in _TABLES for p in files): return read_own_folder(folder, options)
-    kinds = {p: _kind(p) for p in files}
+    kinds = {p: _kind_in_folder(p) for p in files}
     _refuse_misnamed(kinds)
     hdf5 = [p for p in files if kinds[p] == 'hdf5']
     mfn = [p for p in hdf5 if MFN_NAME.match(p.name)]
@@ -79,8 +79,15 @@ def _load_folder(folder, options):
            'samples.csv and npy, .csd files, MFN .h5 files, or train/dev/test.pkl',
            ', '.join(p.name for p in files[:8]) or 'no files', 'name the data file itself')
 
+def _kind_in_folder(path):
+    "As `_kind`; a file that is no data, and is not called so, is text: a page, a paper."
+    try: return _kind(path)
+    except FormatError:
+        if path.suffix.lower() in _DATA: raise
+        return 'text'
+
 def _refuse_misnamed(kinds):
-    "An error for a file whose name says data and whose bytes do not: it would be missed in silence."
+    "An error for a file whose name says data and whose bytes do not: it would be missed."
     for p, kind in kinds.items():
         if p.suffix.lower() not in _DATA or kind != 'text': continue
         reject('a file of a data folder is no data', p, 'what its name says',
@@ -264,7 +271,7 @@ def open_path(path: Path | str | list, root: Path | str | None = None,
 
 @lru_cache
 def _readers():
-    "A hash of the readers' own source: what an older one made of a file is not taken for its content."
+    "A hash of the readers' source: what an older one made of a file is not taken again."
     sources = sorted(Path(cache.__file__).parent.rglob('*.py'))
     return hash_json([hash_file(p) for p in sources])
 
