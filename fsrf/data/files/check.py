@@ -153,16 +153,16 @@ def _is_blank(ds, m, rows):
 
 def _labels_inside(ds):
     "Modalities of one frame with a column that is the labels themselves, but for its scale."
-    some = ds.select(np.flatnonzero(ds.labelled)[:2000])
-    warnings = []
-    if some.y.ndim > 1 or len(some) < 8 or np.ptp(some.y) == 0: return warnings
-    for m, x in some.x.items():
-        if x.shape[1] > 1: continue
-        z = x[:, 0].astype(np.float64)
-        z, y = z - z.mean(0), some.y - some.y.mean(dtype=np.float64)
+    rows, warnings = np.flatnonzero(ds.labelled)[:5000], []
+    if ds.y.ndim > 1 or len(rows) < 8 or np.ptp(ds.y[rows]) == 0: return warnings
+    y = ds.y[rows] - ds.y[rows].mean(dtype=np.float64)
+    for m in ds.spec.modalities:
+        if m.max_len > 1: continue
+        z = ds.x[m.name][rows, 0].astype(np.float64)
+        z -= z.mean(0)
         scale = np.sqrt((z*z).sum(0)*(y*y).sum())
         alike = np.flatnonzero(np.abs(y @ z) > (1 - 1e-9)*np.maximum(scale, 1e-30))
-        if len(alike): warnings.append(f'LEAK: column {alike[0]} of {m} is the label itself')
+        if len(alike): warnings.append(f'LEAK: column {alike[0]} of {m.name} is the label itself')
     return warnings
 
 # %% ../../../nbs/1_data/files/26_check.ipynb #0a753b27
