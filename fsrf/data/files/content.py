@@ -244,6 +244,7 @@ def as_field(value: Any, where: object, limit: int) -> Any:
     """A field as an array; as a list of arrays where samples differ in length; None for others.
 
     limit: bytes that it may need."""
+    if isinstance(value, np.ndarray) and value.dtype.kind == 'O': value = value.tolist()
     if isinstance(value, np.ndarray): return value
     if not isinstance(value, (list, tuple)): return None
     if value and all(isinstance(v, (str, bytes)) for v in value): return texts(value, where, limit)
