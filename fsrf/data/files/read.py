@@ -13,13 +13,16 @@ from pathlib import Path
 import numpy as np
 from ...core import FormatError, hash_file, hash_json
 from .. import cache
+from ..arrays import UNLABELLED, lacks_label, unlabelled_rows
 from ..dataset import PARTS, READERS, MultimodalDataset
 from .containers import as_format_error, file_size
-from .content import FileContent, reject, video_of
-from .limits import refuse_foreign
+from .content import FileContent, reject, row_names, video_of, with_labels
+from .file_labels import Place, refuse
 from .hdf5_sets import MFN_NAME, read_csd, read_mfn
+from .limits import refuse_foreign
 from .own_files import read_own_folder, read_own_npz
-from .pickle_layouts import read_pickle
+from .pickle_layouts import read_pickle, read_raw_pickle
+from .pickle_splits import part_of
 
 # %% ../../../nbs/1_data/files/24_read.ipynb #bece4e77
 _MAGIC = {b'PK\x03\x04': 'zip', b'PK\x05\x06': 'zip', b'\x89HDF': 'hdf5', b'\x93NUMPY': 'npy',
@@ -62,6 +65,22 @@ def _holds_arrays(path):
     with as_format_error(path, 'archive'), zipfile.ZipFile(path) as archive:
         return any(name.endswith('.npy') for name in archive.namelist())
 
+# %% ../../../nbs/1_data/files/24_read.ipynb #a4f5766b
+_PICKLE_ENDINGS = ('.pkl', '.pickle', '.p')
+
+def _parts_in(files, kinds):
+    "{part: path} of the pickles that are named after a split."
+    parts = {}
+    for p in files:
+        part = part_of(p.stem)
+        if part is None or not (kinds[p] == 'pickle' or p.suffix in _PICKLE_ENDINGS): continue
+        refuse_foreign(p)       # a pointer or a page in its place: the part would be lost
+        if part in parts:
+            reject('a split is there twice', p.parent, 'a file per split',
+                   f'{parts[part].name}, {p.name}', 'move one of them away')
+        parts[part] = p
+    return {part: parts[part] for part in (*PARTS, UNLABELLED) if part in parts}
+
 # %% ../../../nbs/1_data/files/24_read.ipynb #40207a19
 def _load_folder(folder, options):
     files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith('.'))
@@ -72,8 +91,9 @@ def _load_folder(folder, options):
     mfn = [p for p in hdf5 if MFN_NAME.match(p.name)]
     if mfn: return read_mfn(mfn, options)
     if hdf5: return read_csd(hdf5, options)
-    parts = _part_files([p for p in files if kinds[p] == 'pickle'], folder)
-    if parts: return _joined({part: read_pickle(p, options) for part, p in parts.items()}, folder)
+    parts = _parts_in(files, kinds)
+    if parts:
+        return _joined({part: read_raw_pickle(p, options) for part, p in parts.items()}, folder)
     if len(files) == 1: return _load_file(files[0], options)
     reject('a folder without a known layout', folder,
            'samples.csv and npy, .csd files, MFN .h5 files, or train/dev/test.pkl',
@@ -97,39 +117,27 @@ def _refuse_misnamed(kinds):
 def _head(path):
     with open(path, 'rb') as f: return f.read(24)
 
-def _part_files(files, folder):
-    "{part: file} of files such as train.pkl and dev.pkl."
-    parts = {}
-    for p in files:
-        part = dict(dev='valid', val='valid').get(p.stem, p.stem)
-        if part not in PARTS: continue
-        if part in parts:
-            reject('two files are one part of the set', folder, f'one file of {part}',
-                   f'{parts[part].name} and {p.name}', 'take one of them out of the folder')
-        parts[part] = p
-    return parts
-
 # %% ../../../nbs/1_data/files/24_read.ipynb #a9aca1ef
 def _joined(contents, where):
     "One `FileContent` from {part: `FileContent`}; shorter sequences get zeros at their ends."
     first, *_ = parts = list(contents.values())
-    def layout(c): return c.layout, [(m, a.shape[2]) for m, a in c.x.items()], sorted(c.meta)
-    def task(c): return c.task, tuple(c.class_names)
+    def layout(c): return c.layout, c.task, c.y.shape[1:], [(m, a.shape[2]) for m, a in c.x.items()]
     for part, c in contents.items():
-        for what, of in (('layout', layout), ('task', task)):
-            if of(c) != of(first):
-                reject(f'the parts differ in {what}', f'{where}, {part}', of(first), of(c))
+        if layout(c) != layout(first):
+            reject('the parts differ in layout', f'{where}, {part}', layout(first), layout(c))
     x, length = {}, {}
     for m in first.x:
         frames = max(c.x[m].shape[1] for c in parts)
         x[m] = np.concatenate([_with_frames(c.x[m], frames) for c in parts])
         length[m] = np.concatenate([c.length[m] for c in parts])
-    return dataclasses.replace(
+    meta = {k: np.concatenate([c.meta[k] for c in parts]) for k in first.meta
+            if all(k in c.meta for c in parts)}
+    content = dataclasses.replace(
         first, x=x, length=length, y=np.concatenate([c.y for c in parts]),
         ids=[i for c in parts for i in c.ids],
         split=np.repeat(list(contents), [len(c) for c in parts]),
-        meta={k: np.concatenate([c.meta[k] for c in parts]) for k in first.meta},
-        notes=list(dict.fromkeys(note for c in parts for note in c.notes)))
+        meta=meta, notes=list(dict.fromkeys(note for c in parts for note in c.notes)))
+    return with_labels(content, where)
 
 def _with_frames(x, frames): return np.pad(x, ((0, 0), (0, frames - x.shape[1]), (0, 0)))
 
@@ -216,10 +224,23 @@ def _unique(ids, notes):
     if repeated: notes.append(f'{repeated} repeated ids were numbered')
     return out
 
+# %% ../../../nbs/1_data/files/24_read.ipynb #5d8dbb90
+def _refuse_missing(content, path):
+    "An error for the first label that is missing where none should be."
+    y = content.y
+    lacks = lacks_label(y) | (~np.isfinite(y) if y.dtype.kind == 'f' else False)
+    rows = np.flatnonzero(lacks & ~unlabelled_rows(content.split, content.folds, len(content)))
+    if len(rows):
+        refuse('a label is missing', Place(path, row_names(content)), rows, y, 'a finite number')
+
 # %% ../../../nbs/1_data/files/24_read.ipynb #5d8e209b
 def _as_task(content, task, meta, path):
     "(y, task, class names); scores that are cut at 0 are kept in `meta`."
     if task == 'binary' and content.task == 'regression':
+        known = content.y[np.isfinite(content.y)]
+        if len(known) and len(set((known >= 0).tolist())) == 1:
+            reject('scores that do not lie on both sides of 0', path, 'negative and others',
+                   f'{known.min():g}..{known.max():g}', "leave task out, or save classes as such")
         meta['score'] = content.y
         y = np.where(np.isnan(content.y), -1, content.y >= 0).astype(np.int64)
         return y, 'binary', ('negative', 'positive')
@@ -242,6 +263,7 @@ def as_dataset(content: FileContent, path: Path | str | list, *, name: str | Non
     meta |= {k: v for k, v in content.meta.items() if isinstance(v, np.ndarray)}
     meta |= dict(layout=content.layout, notes=content.notes,
                  source=', '.join(f.name for f in files_of(path)))
+    _refuse_missing(content, path)
     y, kind, class_names = _as_task(content, task, meta, path)
     with as_format_error(path, 'data file'):
         return MultimodalDataset(name or content.name, content.x, content.length, y, ids, kind,
