@@ -877,6 +877,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'fsrf.data.files.write': { 'fsrf.data.files.write._Pickler': ('1_data/files/write.html#_pickler', 'fsrf/data/files/write.py'),
                                        'fsrf.data.files.write._Pickler.save_global': ( '1_data/files/write.html#_pickler.save_global',
                                                                                        'fsrf/data/files/write.py'),
+                                       'fsrf.data.files.write._check_names': ( '1_data/files/write.html#_check_names',
+                                                                               'fsrf/data/files/write.py'),
                                        'fsrf.data.files.write._mmsa_labels': ( '1_data/files/write.html#_mmsa_labels',
                                                                                'fsrf/data/files/write.py'),
                                        'fsrf.data.files.write._mmsa_part': ( '1_data/files/write.html#_mmsa_part',
