@@ -138,7 +138,7 @@ def test_two_files_of_scores_are_asked_about(tmp_path):
 def test_one_blank_among_scores(tmp_path, hole):
     values = [hole if i == 3 else str(v) for i, v in enumerate(scores())]
     rows = "".join(f"s{i},{PARTS[i % 3]},{v}\n" for i, v in enumerate(values))
-    with pytest.raises(FsrfError, match="y, row 3"):
+    with pytest.raises(FsrfError, match=r"samples\.csv, (y, row 3|row 1 of train \(s3\))"):
         files.read(table(tmp_path, "id,split,y\n" + rows))
 
 
@@ -293,7 +293,10 @@ def test_what_is_noted(tmp_path, arrays, words):
         (dict(part=np.array(["test"] * ROWS)), "split and part"),
         (dict(length=np.full(ROWS, 1.5)), "row 0"),
         (dict(length=np.ones(ROWS, int)), "(?s)sample 0.*12 such samples"),
-        (dict(y=np.where(np.arange(ROWS) == 5, np.nan, scores())), "(?s)row 5.*1 such"),
+        (
+            dict(y=np.where(np.arange(ROWS) == 5, np.nan, scores())),
+            r"(?s)own\.npz, row 1 of test \(5\).*1 such",
+        ),
         (dict(x_type=audio()), "'type'"),
     ],
 )
@@ -534,7 +537,7 @@ def test_advice_that_does_no_harm(tmp_path):
     with pytest.raises(FsrfError) as e:
         read_json(tmp_path / "mine.json")
     assert "correct it" in str(e.value) and "delete" not in str(e.value)
-    with pytest.raises(FsrfError, match="column 'split'"):
+    with pytest.raises(FsrfError, match="give the file a split"):
         files.write_mmsa(files.read(npz(tmp_path, split=None)), tmp_path / "out.pkl")
     with pytest.raises(FsrfError) as e:
         files.read(npz(tmp_path, split=None, folds=FOLDS)).parts(7)
