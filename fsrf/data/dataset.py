@@ -59,12 +59,21 @@ class MultimodalDataset:
     def __len__(self) -> int: return len(self.ids)
 
 # %% ../../nbs/1_data/03_dataset.ipynb #f78c277e
+def _check_name(m: str, where: str) -> None:
+    "A modality's name must be one that a network can call a part of itself."
+    if isinstance(m, str) and m and not set('./') & set(m) and not hasattr(torch.nn.ModuleDict, m):
+        return
+    raise FsrfError('a modality cannot have this name', where=where, found=repr(m),
+                    expected="a name without '.' and '/', such as language, audio, visual",
+                    do='rename it')
+
 @patch
 def _check_names(self: MultimodalDataset) -> None:
     if not self.x: raise FsrfError('a data set without modalities', where=self.name)
     if set(self.length) != set(self.x):
         raise FsrfError('modalities and lengths differ', where=self.name, expected=list(self.x),
                         found=list(self.length))
+    for m in self.x: _check_name(m, self.name)
     repeats = len(self.ids) - len(set(self.ids))
     if repeats: raise FsrfError('sample ids repeat', where=self.name, found=f'{repeats} repeats')
 
@@ -184,13 +193,16 @@ def standardise(ds: MultimodalDataset, statistics: Statistics,
     return dataclasses.replace(ds, x=features)
 
 # %% ../../nbs/1_data/03_dataset.ipynb #0efbf746
+def _up_to(last: int) -> str: return f'0 to {last}' if last > 0 else 'fold 0 alone'
+
 @patch
 def assignment(self: MultimodalDataset, fold: int = 0, repeat: int = 0) -> np.ndarray:
     "Which part each sample belongs to, str (N,): by the split; or test = `fold`, valid = the next."
     if self.folds is None:
         if self.split is None:
-            raise FsrfError('neither a split nor folds', where=self.name,
-                            do='pass split= or folds=')
+            raise FsrfError('neither a split nor folds', where=self.name, expected='who trains, '
+                            'validates and tests', do="give the samples a column 'split' or "
+                            "'fold' (make_folds deals them), or pass a file of folds")
         if fold:
             raise FsrfError('this data set has a published split and no folds', where=self.name,
                             found=f'fold={fold}')
@@ -198,7 +210,7 @@ def assignment(self: MultimodalDataset, fold: int = 0, repeat: int = 0) -> np.nd
     numbers = self.folds[repeat % len(self.folds)]
     k = int(numbers.max()) + 1
     if not 0 <= fold < k:
-        raise FsrfError('no such fold', where=self.name, expected=f'0..{k-1}', found=fold)
+        raise FsrfError('no such fold', where=self.name, expected=_up_to(k - 1), found=fold)
     parts = np.where(numbers == fold, 'test', np.where(numbers == (fold+1) % k, 'valid', 'train'))
     return np.where(numbers == -1, UNLABELLED, parts)
 
@@ -211,7 +223,11 @@ def _part_rows(self: MultimodalDataset, fold: int, repeat: int) -> dict[str, np.
     if not len(rows[UNLABELLED]): del rows[UNLABELLED]
     for part, numbers in rows.items():
         if len(numbers): continue
-        raise FsrfError('an empty part', where=f'{self.name}, {part}', expected=', '.join(PARTS))
+        few = self.folds is not None and self.n_folds < 3
+        raise FsrfError('an empty part', where=self.name, found=f'there is no {part} part',
+                        expected=', '.join(PARTS),
+                        do='deal the samples into three folds or more' if few else
+                           'name the files of all parts, or give the samples another split')
     return rows
 
 # %% ../../nbs/1_data/03_dataset.ipynb #c673b13d

@@ -125,7 +125,7 @@ def fold_numbers(ds: MultimodalDataset, folds: Sequence[int] | None) -> tuple[in
     unknown = [fold for fold in folds or () if fold not in every]
     if unknown:
         raise FsrfError('no such fold', where=ds.name, found=', '.join(map(str, unknown)),
-                        expected=f'0..{every[-1]}')
+                        expected=f'0 to {every[-1]}' if every[-1] else 'none: it has a split')
     return () if ds.folds is None else tuple(folds or every)
 
 # %% ../../nbs/8_runs/08_grid.ipynb #8483c029

@@ -13,6 +13,7 @@ import numpy as np
 from ...core import FsrfError, hash_file
 from ..arrays import UNLABELLED, unlabelled_rows
 from ..dataset import PARTS, MultimodalDataset
+from ..known import set_of_sizes, width_lines
 from .content import video_of
 from .read import KNOWN, as_dataset, files_of, load, nonfinite_columns
 
@@ -83,7 +84,8 @@ def _known_labels(content):
 def _label_faults(y):
     if y is None or not len(y): return []
     unknown = np.flatnonzero(~np.isfinite(y)) if y.dtype.kind == 'f' and y.ndim == 1 else ()
-    if len(unknown): return [f'{len(unknown)} labels are NaN or infinite, first in row {unknown[0]}']
+    if len(unknown):
+        return [f'{len(unknown)} labels are NaN or infinite, the first in row {unknown[0]}']
     return ['all labels are the same'] if len(y) > 1 and (y == y[0]).all() else []
 
 # %% ../../../nbs/1_data/files/26_check.ipynb #14d594cd
@@ -151,16 +153,16 @@ def _is_blank(ds, m, rows):
 
 def _labels_inside(ds):
     "Modalities of one frame with a column that is the labels themselves, but for its scale."
-    some = ds.select(np.flatnonzero(ds.labelled)[:2000])
-    warnings = []
-    if some.y.ndim > 1 or len(some) < 8 or np.ptp(some.y) == 0: return warnings
-    for m, x in some.x.items():
-        if x.shape[1] > 1: continue
-        z = x[:, 0].astype(np.float64)
-        z, y = z - z.mean(0), some.y - some.y.mean(dtype=np.float64)
+    rows, warnings = np.flatnonzero(ds.labelled)[:5000], []
+    if ds.y.ndim > 1 or len(rows) < 8 or np.ptp(ds.y[rows]) == 0: return warnings
+    y = ds.y[rows] - ds.y[rows].mean(dtype=np.float64)
+    for m in ds.spec.modalities:
+        if m.max_len > 1: continue
+        z = ds.x[m.name][rows, 0].astype(np.float64)
+        z -= z.mean(0)
         scale = np.sqrt((z*z).sum(0)*(y*y).sum())
         alike = np.flatnonzero(np.abs(y @ z) > (1 - 1e-9)*np.maximum(scale, 1e-30))
-        if len(alike): warnings.append(f'LEAK: column {alike[0]} of {m} is the label itself')
+        if len(alike): warnings.append(f'LEAK: column {alike[0]} of {m.name} is the label itself')
     return warnings
 
 # %% ../../../nbs/1_data/files/26_check.ipynb #0a753b27
@@ -233,9 +235,11 @@ def _sample_lines(content):
     parts = np.full(len(content), 'all') if content.split is None else content.split
     names = dict.fromkeys([*PARTS, *parts.tolist()])
     counts = ', '.join(f'{p} {int((parts == p).sum())}' for p in names if (parts == p).any())
-    return [f'layout    {content.layout}',
-            f'samples   {len(content)} ({counts}) of {len(set(_videos_of(content)))} videos; '
-            f'task {content.task}']
+    lines = [f'layout    {content.layout}',
+             f'samples   {len(content)} ({counts}) of {len(set(_videos_of(content)))} videos; '
+             f'task {content.task}']
+    known = set_of_sizes(tuple(int((parts == p).sum()) for p in PARTS))
+    return lines + ([f'known     the parts have the published sizes of {known}'] if known else [])
 
 # %% ../../../nbs/1_data/files/26_check.ipynb #599336ac
 def _feature_lines(rows):
@@ -246,7 +250,7 @@ def _feature_lines(rows):
         out.append(f"{m:<14}{row['dim']:>5}{row['longest']:>9}{row['mean_length']:>7.1f}"
                    f"{row['absent']:>8.1%}{row['zero_frames']:>13.1%}{span:>22}"
                    f"{sum(row['nonfinite'].values()):>9}")
-    return out
+    return out + width_lines({m: row['dim'] for m, row in rows.items()})
 
 # %% ../../../nbs/1_data/files/26_check.ipynb #8e84d80c
 def _sentence(error):

@@ -6,18 +6,23 @@
 __all__ = ['load', 'files_of', 'as_dataset', 'read', 'open_path']
 
 # %% ../../../nbs/1_data/files/24_read.ipynb #d899d677
-import dataclasses
+import dataclasses, difflib, zipfile
 from collections import Counter
+from functools import lru_cache
 from pathlib import Path
 import numpy as np
+from ...core import FormatError, hash_file, hash_json
 from .. import cache
-from ..arrays import metric_family
+from ..arrays import UNLABELLED, lacks_label, metric_family, unlabelled_rows
 from ..dataset import PARTS, READERS, MultimodalDataset
 from .containers import as_format_error, file_size
-from .content import FileContent, reject, video_of
+from .content import FileContent, reject, row_names, video_of, with_labels
+from .file_labels import Place, refuse
 from .hdf5_sets import MFN_NAME, read_csd, read_mfn
+from .limits import refuse_foreign
 from .own_files import read_own_folder, read_own_npz
-from .pickle_layouts import read_pickle
+from .pickle_layouts import read_pickle, read_raw_pickle
+from .pickle_splits import part_of
 
 # %% ../../../nbs/1_data/files/24_read.ipynb #bece4e77
 _MAGIC = {b'PK\x03\x04': 'zip', b'PK\x05\x06': 'zip', b'\x89HDF': 'hdf5', b'\x93NUMPY': 'npy',
@@ -26,6 +31,8 @@ _MAGIC = {b'PK\x03\x04': 'zip', b'PK\x05\x06': 'zip', b'\x89HDF': 'hdf5', b'\x93
 _PICKLE = (b'\x80', b'(', b'c', b']', b'}', b'\x8c', b'd', b'l')   # first opcodes
 
 _TABLES = ('samples.csv', 'samples.parquet')
+_TEXTS = ('.csv', '.tsv', '.txt', '.json', '.jsonl', '.md', '.py', '.yaml', '.html')
+_DATA = ('.csd', '.h5', '.hdf5', '.pkl', '.pickle', '.npz', '.npy', '.parquet', '.pt')
 
 def _kind(path):
     "'pickle', 'zip', 'hdf5', 'npy', 'parquet', 'gzip' or 'text' by the first bytes."
@@ -33,56 +40,104 @@ def _kind(path):
     with as_format_error(path, 'file'), open(path, 'rb') as f: head = f.read(8)
     for magic, kind in _MAGIC.items():
         if head.startswith(magic): return kind
+    if Path(path).suffix.lower() in _TEXTS: return 'text'
     return 'pickle' if head.startswith(_PICKLE) else 'text'
 
 # %% ../../../nbs/1_data/files/24_read.ipynb #c7d7961e
 def _load_file(path, options):
+    refuse_foreign(path)
     kind = _kind(path)
     if kind == 'pickle': return read_pickle(path, options)
-    if kind == 'zip': return read_own_npz(path, options)
+    if kind == 'zip' and _holds_arrays(path): return read_own_npz(path, options)
     if kind == 'hdf5' and MFN_NAME.match(path.name): return read_mfn([path], options)
     if kind == 'hdf5': return read_csd([path], options)
     if kind in ('text', 'parquet') and path.name in _TABLES:
         return read_own_folder(path.parent, options)
-    tutorial = 'see the schema for your own data (nbs/tutorials/your_own_data.ipynb)'
     reject('not a data file that is known', path,
-           'a pickle, .csd, .h5 or .npz, or a folder of them', kind,
-           'unpack it first' if kind == 'gzip' else tutorial)
+           'a pickle, .csd, .h5 or .npz, or a folder of them', kind, _WAYS.get(kind, _TUTORIAL))
+
+_TUTORIAL = 'see the schema for your own data (nbs/tutorials/your_own_data.ipynb)'
+_WAYS = dict(gzip='unpack it first', zip='unpack it, and name the file or folder in it',
+             npy='one array alone: put it beside a samples.csv, or into an npz with its labels',
+             text='a table of samples is called samples.csv, and stands beside its arrays')
+
+def _holds_arrays(path):
+    with as_format_error(path, 'archive'), zipfile.ZipFile(path) as archive:
+        return any(name.endswith('.npy') for name in archive.namelist())
+
+# %% ../../../nbs/1_data/files/24_read.ipynb #a4f5766b
+_PICKLE_ENDINGS = ('.pkl', '.pickle', '.p')
+
+def _parts_in(files, kinds):
+    "{part: path} of the pickles that are named after a split."
+    parts = {}
+    for p in files:
+        part = part_of(p.stem)
+        if part is None or not (kinds[p] == 'pickle' or p.suffix in _PICKLE_ENDINGS): continue
+        refuse_foreign(p)       # a pointer or a page in its place: the part would be lost
+        if part in parts:
+            reject('a split is there twice', p.parent, 'a file per split',
+                   f'{parts[part].name}, {p.name}', 'move one of them away')
+        parts[part] = p
+    return {part: parts[part] for part in (*PARTS, UNLABELLED) if part in parts}
 
 # %% ../../../nbs/1_data/files/24_read.ipynb #40207a19
 def _load_folder(folder, options):
     files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith('.'))
     if any(p.name in _TABLES for p in files): return read_own_folder(folder, options)
-    kinds = {p: _kind(p) for p in files}
+    kinds = {p: _kind_in_folder(p) for p in files}
+    _refuse_misnamed(kinds)
     hdf5 = [p for p in files if kinds[p] == 'hdf5']
     mfn = [p for p in hdf5 if MFN_NAME.match(p.name)]
     if mfn: return read_mfn(mfn, options)
     if hdf5: return read_csd(hdf5, options)
-    part_of = {p: dict(dev='valid', val='valid').get(p.stem, p.stem) for p in files}
-    parts = {part_of[p]: p for p in files if kinds[p] == 'pickle' and part_of[p] in PARTS}
-    if parts: return _joined({part: read_pickle(p, options) for part, p in parts.items()}, folder)
+    parts = _parts_in(files, kinds)
+    if parts:
+        return _joined({part: read_raw_pickle(p, options) for part, p in parts.items()}, folder)
     if len(files) == 1: return _load_file(files[0], options)
     reject('a folder without a known layout', folder,
            'samples.csv and npy, .csd files, MFN .h5 files, or train/dev/test.pkl',
            ', '.join(p.name for p in files[:8]) or 'no files', 'name the data file itself')
 
+def _kind_in_folder(path):
+    "As `_kind`; a file that is no data, and is not called so, is text: a page, a paper."
+    try: return _kind(path)
+    except FormatError:
+        if path.suffix.lower() in _DATA: raise
+        return 'text'
+
+def _refuse_misnamed(kinds):
+    "An error for a file whose name says data and whose bytes do not: it would be missed."
+    for p, kind in kinds.items():
+        if p.suffix.lower() not in _DATA or kind != 'text': continue
+        reject('a file of a data folder is no data', p, 'what its name says',
+               f'{file_size(p)} bytes that begin with {_head(p)!r}',
+               'fetch it again, or take it out of the folder')
+
+def _head(path):
+    with open(path, 'rb') as f: return f.read(24)
+
 # %% ../../../nbs/1_data/files/24_read.ipynb #a9aca1ef
 def _joined(contents, where):
     "One `FileContent` from {part: `FileContent`}; shorter sequences get zeros at their ends."
-    first, *others = parts = list(contents.values())
-    def layout(c): return c.layout, [(m, a.shape[2]) for m, a in c.x.items()]
-    if any(layout(c) != layout(first) for c in others): reject('the parts differ in layout', where)
+    first, *_ = parts = list(contents.values())
+    def layout(c): return c.layout, c.task, c.y.shape[1:], [(m, a.shape[2]) for m, a in c.x.items()]
+    for part, c in contents.items():
+        if layout(c) != layout(first):
+            reject('the parts differ in layout', f'{where}, {part}', layout(first), layout(c))
     x, length = {}, {}
     for m in first.x:
         frames = max(c.x[m].shape[1] for c in parts)
         x[m] = np.concatenate([_with_frames(c.x[m], frames) for c in parts])
         length[m] = np.concatenate([c.length[m] for c in parts])
-    return dataclasses.replace(
+    meta = {k: np.concatenate([c.meta[k] for c in parts]) for k in first.meta
+            if all(k in c.meta for c in parts)}
+    content = dataclasses.replace(
         first, x=x, length=length, y=np.concatenate([c.y for c in parts]),
         ids=[i for c in parts for i in c.ids],
         split=np.repeat(list(contents), [len(c) for c in parts]),
-        meta={k: np.concatenate([c.meta[k] for c in parts]) for k in first.meta},
-        notes=list(dict.fromkeys(note for c in parts for note in c.notes)))
+        meta=meta, notes=list(dict.fromkeys(note for c in parts for note in c.notes)))
+    return with_labels(content, where)
 
 def _with_frames(x, frames): return np.pad(x, ((0, 0), (0, frames - x.shape[1]), (0, 0)))
 
@@ -98,14 +153,21 @@ def load(path: Path | str | list, *, table: Path | str | None = None,
         if several: content = read_csd(paths, options)
         elif paths[0].is_dir(): content = _load_folder(paths[0], options)
         else: content = _load_file(paths[0], options)
-    content.name = content.name or (paths[0].parent.name if several else paths[0].stem)
+    content.name = content.name or _name_of(paths[0], several)
     return content
+
+def _name_of(path, several):
+    "What a set is called: its file, or its folder."
+    path = Path(path).resolve()
+    if several or path.name in _TABLES: return path.parent.name
+    return path.name if path.is_dir() else path.stem
 
 # %% ../../../nbs/1_data/files/24_read.ipynb #4ca6d5dd
 def files_of(path: Path | str | list) -> list[Path]:
     "The files behind a path, a folder (and the folders in it) or a list of paths."
     if isinstance(path, (list, tuple)): return [f for p in path for f in files_of(p)]
     path = Path(path)
+    if path.name in _TABLES: path = path.parent     # a table stands beside its arrays
     if not path.is_dir(): return [path]
     return sorted(f for f in path.rglob('*') if f.is_file() and not f.name.startswith('.'))
 
@@ -162,10 +224,23 @@ def _unique(ids, notes):
     if repeated: notes.append(f'{repeated} repeated ids were numbered')
     return out
 
+# %% ../../../nbs/1_data/files/24_read.ipynb #5d8dbb90
+def _refuse_missing(content, path):
+    "An error for the first label that is missing where none should be."
+    y = content.y
+    lacks = lacks_label(y) | (~np.isfinite(y) if y.dtype.kind == 'f' else False)
+    rows = np.flatnonzero(lacks & ~unlabelled_rows(content.split, content.folds, len(content)))
+    if len(rows):
+        refuse('a label is missing', Place(path, row_names(content)), rows, y, 'a finite number')
+
 # %% ../../../nbs/1_data/files/24_read.ipynb #5d8e209b
 def _as_task(content, task, meta, path):
     "(y, task, class names); scores that are cut at 0 are kept in `meta`."
     if task == 'binary' and content.task == 'regression':
+        known = content.y[np.isfinite(content.y)]
+        if len(known) and len(set((known >= 0).tolist())) == 1:
+            reject('scores that do not lie on both sides of 0', path, 'negative and others',
+                   f'{known.min():g}..{known.max():g}', "leave task out, or save classes as such")
         meta['score'] = content.y
         y = np.where(np.isnan(content.y), -1, content.y >= 0).astype(np.int64)
         return y, 'binary', ('negative', 'positive')
@@ -174,6 +249,7 @@ def _as_task(content, task, meta, path):
                "leave task out; only scores can become 'binary'")
     return content.y, content.task, tuple(content.class_names)
 
+# %% ../../../nbs/1_data/files/24_read.ipynb #258455d6
 def _chosen_metrics(content, metrics):
     "The family of metrics that was asked for, or that the file names, or that fits the scores."
     if metrics: return metrics
@@ -198,6 +274,7 @@ def as_dataset(content: FileContent, path: Path | str | list, *, name: str | Non
     meta |= {k: v for k, v in content.meta.items() if isinstance(v, np.ndarray)}
     meta |= dict(layout=content.layout, notes=content.notes,
                  source=', '.join(f.name for f in files_of(path)))
+    _refuse_missing(content, path)
     y, kind, class_names = _as_task(content, task, meta, path)
     if kind == 'regression': metrics = _chosen_metrics(content, metrics)
     with as_format_error(path, 'data file'):
@@ -225,12 +302,26 @@ def open_path(path: Path | str | list, root: Path | str | None = None,
               **options: object) -> MultimodalDataset:
     "The data set in a file or folder, through the store at `root`; options as in `read`."
     extra = [Path(options[k]) for k in ('table', 'folds') if options.get(k)]
-    key = {k: str(v) for k, v in options.items()}
+    key = {k: str(v) for k, v in options.items()} | dict(readers=_readers())
     return cache.cached([*files_of(path), *extra], lambda: read(path, **options), key, root)
 
+@lru_cache
+def _readers():
+    "A hash of the readers' source: what an older one made of a file is not taken again."
+    sources = sorted(Path(cache.__file__).parent.rglob('*.py'))
+    return hash_json([hash_file(p) for p in sources])
+
 def _reader(name):
-    "For `load_dataset`: the data set at a path; None where `name` is no path that exists."
-    is_path = Path(name).exists() and (Path(name).suffix or '/' in name)
-    return open_path(name) if is_path else None
+    "For `load_dataset`: the data set at a path; None where `name` is no path."
+    path = Path(name).expanduser()
+    if path.exists(): return open_path(path)
+    if '?' in name or '/' not in name and path.suffix.lower() not in (*_DATA, *_TEXTS): return None
+    reject('no such file or folder', path, 'a data file', f'nothing in {Path.cwd()}',
+           f'check the path{_near(path)}')
+
+def _near(path):
+    folder = path.parent if path.parent.is_dir() else Path()
+    near = difflib.get_close_matches(path.name, [p.name for p in folder.iterdir()], 1)
+    return f'; did you mean {near[0]!r}?' if near else ''
 
 if _reader not in READERS: READERS.append(_reader)
