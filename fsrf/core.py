@@ -179,7 +179,8 @@ def read_json(path: Path | str) -> typing.Any:
     try: return json.loads(Path(path).read_text(encoding='utf-8'))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as e:
         raise FsrfError('cannot read a JSON file', where=path, found=e,
-                        do='delete it and run again') from e
+                        do='correct it if it is yours; if fsrf wrote it, move it '
+                           'away and run again') from e
 
 # %% ../nbs/00_core.ipynb #edcb38a2
 def setting(default: object, *, low: float | None = None, high: float | None = None,

@@ -2,23 +2,31 @@
 any training."""
 
 import contextlib
+import dataclasses
 import io
 import os
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from processes import PLUGIN, forget_plugin
 
-from fsrf import data
+from fsrf import data, runs
 from fsrf.cli import main as cli
+from fsrf.cli import printing
 from fsrf.evaluation.rows import example_rows, read_rows
+from fsrf.runs.execute import Outcome
 
 ROOT = Path(__file__).resolve().parent.parent
 FSRF = Path(sys.executable).parent / "fsrf"
+NO_WORDS = data.SyntheticConfig(
+    names=("audio", "visual", "touch"), sizes=(40, 20, 20), lengths=(4, 4, 1), dims=(5, 4, 3)
+)
 QUICK = [
     "--set",
     "train.epochs=1",
@@ -95,12 +103,17 @@ def bad_plugin(tmp_path):
         (["--set", "hrlf.width=8"], ["settings for something unknown", "hrlf"]),
         (["--methods", "plain_mrm", "--set", "plain_mrm.width=0"], ["width"]),
         (["--out", "/dev/null/runs"], ["cannot"]),
+        (["--metric", "maee"], ["no such metric", "'maee'", "f1_weighted, f1_macro"]),
+        (["--metric", "r2"], ["no such metric", "(classes)"]),
+        (["--methods", "fsrf,language_only", "--dataset", "no-words"], ["single_modality"]),
     ],
 )
 def test_bad_input_is_told_before_any_training(argv, told, tmp_path, monkeypatch):
     monkeypatch.setattr("fsrf.runs.cluster.Executor", None)  # whoever starts a worker fails
     where = [] if "--out" in argv else ["--out", tmp_path / "runs"]
     which = [] if "--methods" in argv else ["--methods", "fsrf,plain_mrm"]
+    make = partial(data.make_synthetic, NO_WORDS)
+    monkeypatch.setitem(data.DATASETS, "no-words", make)
     code, printed, error = call("reproduce", *where, *which, *argv)
     assert code == 2 and not printed, (code, printed, error)
     for text in told:
@@ -138,6 +151,60 @@ def test_other_commands_name_what_is_missing(argv, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, printed, error = call(*argv)
     assert code == 2 and not printed and "nowhere" in error and not list(tmp_path.iterdir())
+
+
+def one_class_in_test():
+    "A quick planted set whose test labels are all 1, and whose last modality is zero in training"
+    ds = data.make_synthetic(NO_WORDS)
+    y = np.where(ds.split == "test", 1, ds.y)
+    last = ds.x["touch"] * (ds.split != "train")[:, None, None]
+    return dataclasses.replace(ds, name="blind", y=y, x=ds.x | dict(touch=last))
+
+
+def test_the_plan_says_what_makes_numbers_worthless(tmp_path, monkeypatch):
+    monkeypatch.setitem(data.DATASETS, "blind", one_class_in_test)
+    scores = partial(data.make_synthetic, NO_WORDS.replace(task="regression"))
+    monkeypatch.setitem(data.DATASETS, "scores", scores)
+    where = ["--methods", "majority", "--dataset", "blind,scores", "--out", tmp_path / "runs"]
+    code, printed, error = call("reproduce", *where, "--dry-run", "--metric", "")
+    assert code == 0 and not error
+    for text in ("all test labels are 'positive'", "touch is zero in all training samples"):
+        assert f"warning: blind: {text}" in printed
+    assert "scores: scored as mosi, headline f1_has0" in printed
+    specs, ids = runs.plan(["blind", "scores"], ["majority"], [0])
+    done = [Outcome(spec, id, "done", "") for spec, id in zip(specs, ids, strict=True)]
+    monkeypatch.setattr("fsrf.runs.grid.run_all", lambda *args, **how: done)
+    code, printed, error = call("reproduce", *where)  # without training; then there are no rows
+    assert "warning: blind: touch is zero" in error and "scored as mosi" in error
+
+
+def test_report_names_the_metrics_that_there_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    example_rows().to_csv("rows.csv", index=False)
+    code, printed, error = call("report", "rows.csv", "--metric", "mae")
+    assert code == 2 and not printed and "f1_weighted, constant_prediction" in error
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
+    shown = []
+    monkeypatch.setattr(
+        "fsrf.cli.main.make_report", lambda rows, out, metric: shown.append(metric)
+    )
+    code, printed, _ = call("report", "rows.csv", "--metric", "constant_prediction")
+    assert code == 0 and "made-up: constant_prediction, " in printed
+    assert "differences of weighted F1 (%)" in printed and shown == ["constant_prediction"]
+
+
+def test_constant_and_one_sign_are_told_apart_in_print(capsys):
+    rows = example_rows(methods=dict(fsrf=0.78, corrkd=0.7)).replace(
+        {"metric": {"f1_weighted": "f1_has0"}}
+    )
+    rows.loc[(rows.metric == "constant_prediction") & (rows.method == "corrkd"), "value"] = 1.0
+    sign = rows[rows.metric == "constant_prediction"].assign(metric="one_sign", value=1.0)
+    printing.print_report(pd.concat([rows, sign]))
+    printed = capsys.readouterr().out
+    told = "warning: {} on made-up, seed 0, fold 0, predicts {} for every sample on complete input"
+    assert told.format("corrkd", "one value") in printed
+    assert told.format("fsrf", "one sign") in printed
+    assert told.format("corrkd", "one sign") not in printed
 
 
 # --- help -----------------------------------------------------------------------------------------

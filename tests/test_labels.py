@@ -23,8 +23,9 @@ from fsrf.data import (
     summary,
 )
 from fsrf.data.dataset import DATASETS, concatenate
-from fsrf.data.files.check import check, leaks, show
+from fsrf.data.files.check import check, leaks
 from fsrf.data.files.read import open_path, read
+from fsrf.data.files.show import show
 from fsrf.data.files.write import write_mmsa, write_npz
 from fsrf.methods.base import METHODS, task_loss
 from fsrf.runs import collect, reproduce

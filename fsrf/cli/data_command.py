@@ -30,6 +30,7 @@ def _add_options(parser):
 _COMMANDS = dict(check='what the file holds, what is wrong with it, and a verdict',
                  convert='write it in another layout',
                  show='draw one page of plots')
+_GUIDE = 'where a published set is asked for, which file is expected, how to check it'
 
 def add_data_arguments(parser: ArgumentParser) -> None:
     "Add the arguments of `fsrf data` to a parser."
@@ -44,11 +45,15 @@ def add_data_arguments(parser: ArgumentParser) -> None:
         if name == 'show':
             command.add_argument('--out', help='the picture (default: NAME.png here)')
         _add_options(command)
+    command = commands.add_parser('guide', help=_GUIDE, description=_GUIDE)
+    command.add_argument('name', nargs='?', help='mosi, mosei, sims, simsv2, iemocap or meld')
 
 # %% ../../nbs/9_cli/01_data_command.ipynb #4783691a
 def run_data_command(args: Namespace) -> int:
     "Do what the parsed arguments of `fsrf data` say; returns the exit code."
-    from fsrf.data.files.check import check, show
+    if args.data_command == 'guide': return _guide(args.name)
+    from fsrf.data.files.check import check
+    from fsrf.data.files.show import show
     options = dict(table=args.table, folds=args.folds, max_len=args.max_len, memory=args.memory)
     path = args.path[0] if len(args.path) == 1 else args.path
     if args.data_command == 'convert':
@@ -60,6 +65,12 @@ def run_data_command(args: Namespace) -> int:
     lines, code = check(path, **options)
     print(*lines, sep='\n')
     return code
+
+def _guide(name):
+    from fsrf.data.known import KNOWN_SETS, guide
+    names = [name] if name else list(KNOWN_SETS)
+    print('\n\n'.join('\n'.join(guide(each)) for each in names))
+    return 0
 
 def _convert(path, out, zero, options):
     from fsrf.core import FormatError

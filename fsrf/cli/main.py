@@ -12,7 +12,7 @@ import argparse, json, re, sys, tempfile, time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from .printing import make_report, print_report, short_path
+from .printing import check_shown, make_report, print_report, short_path
 
 # %% ../../nbs/9_cli/03_main.ipynb #a174cc93
 def parse_names(text: str) -> list[str]:
@@ -53,6 +53,9 @@ def _what_to_run(add: Callable) -> None:
         help='a JSON file of settings per data set, such as data/results/tuned.json')
     add('--plugin', default='', metavar='FILE',
         help='a .py file or module that registers methods or data sets')
+    add('--metric', default='', metavar='NAME',
+        help="what the table and the curve show, such as f1_macro or mae (default: each data set's "
+             'headline, by which epochs are chosen whatever is shown)')
     add('--set', action='append', default=[], dest='settings', metavar='KEY=VALUE',
         help='train.FIELD=.., evaluation.FIELD=.., METHOD.FIELD=.., or config.FIELD=.. '
              'for all methods; repeatable')
@@ -81,7 +84,7 @@ def _where_and_how(add: Callable) -> None:
 # %% ../../nbs/9_cli/03_main.ipynb #54dca830
 def print_plan(args: argparse.Namespace, grid: dict) -> int:
     "What would run, each with its estimate; returns the exit code. `grid`: see `plan`."
-    from fsrf.runs import clock_text, done_ids, estimate, past_seconds, plan
+    from fsrf.runs import clock_text, done_ids, estimate, past_seconds, plan, plan_notes
     script = ''
     if args.cluster and '://' not in args.cluster:
         from fsrf.runs.cluster import job_script
@@ -100,24 +103,25 @@ def print_plan(args: argparse.Namespace, grid: dict) -> int:
         print(f'{id:<60} {told}')
     workers = args.workers or 1
     in_all = f', about {clock_text(total/workers)} on {workers} worker(s)' if total else ''
+    for note in plan_notes(args.dataset): print(note)
     print(f'\n{len(specs)} runs, {len(specs) - len(done)} to make{in_all}')
     if script: print(f'\n{script}', end='')
     return 0
 
 # %% ../../nbs/9_cli/03_main.ipynb #35b2f368
-def _report_grid(outcomes: Sequence, out: Path | str) -> None:
+def _report_grid(outcomes: Sequence, out: Path | str, metric: str = '') -> None:
     "Rows, table and figures of a grid, next to its runs."
     from fsrf.runs import RemoteRuns, collect, is_url, save_rows
     ids = [outcome.id for outcome in outcomes if outcome.status in ('done', 'skipped')]
     if not ids: return
     rows = collect(out, ids, to=f'{out}/rows.parquet')
-    print_report(rows)
+    print_report(rows, metric)
     if is_url(out):
         with tempfile.TemporaryDirectory() as d:
             save_rows(rows, f'{d}/rows.parquet')
-            files = make_report([f'{d}/rows.parquet'], f'{d}/report', f'{out}/report')
+            files = make_report([f'{d}/rows.parquet'], f'{d}/report', f'{out}/report', metric)
             for file in files: RemoteRuns(out).write(file.read_bytes(), 'report', file.name)
-    else: make_report([f'{out}/rows.parquet'], f'{out}/report')
+    else: make_report([f'{out}/rows.parquet'], f'{out}/report', metric=metric)
     print(f'{"rows":<9} {short_path(f"{out}/rows.parquet")}')
 
 # %% ../../nbs/9_cli/03_main.ipynb #af3cd576
@@ -133,19 +137,23 @@ def _print_counts(outcomes: Sequence, out: Path | str) -> None:
 def command_reproduce(args: argparse.Namespace) -> int:
     "Train and evaluate a grid, then report; returns the exit code, as every command."
     from fsrf.core import read_json
-    from fsrf.runs import Limits, is_url, parse_memory, parse_settings, reproduce
+    from fsrf.methods import load_plugin
+    from fsrf.runs import Limits, is_url, parse_memory, parse_settings, plan_notes, reproduce
     out = args.out if is_url(args.out) else Path(args.out).resolve()
     limits = Limits(args.timeout, parse_memory(args.memory_limit))
     tuned = read_json(args.tuned) if args.tuned else None
     grid = dict(folds=args.folds, settings=parse_settings(args.settings), tuned=tuned,
                 plugin=args.plugin, device=args.device)
+    if args.metric:
+        load_plugin(args.plugin)
+        plan_notes(args.dataset, args.metric)   # an unknown metric is told before anything trains
     if args.dry_run: return print_plan(args, grid)
     outcomes = reproduce(
         args.dataset, args.methods, args.seeds, out, workers=args.workers, cluster=args.cluster,
         limits=limits, force=args.force, retries=args.retries, fail_fast=args.fail_fast,
         progress=not args.quiet, **grid)
     _print_counts(outcomes, out)
-    _report_grid(outcomes, out)
+    _report_grid(outcomes, out, args.metric)
     wrong = [outcome for outcome in outcomes if outcome.status in ('failed', 'not run')]
     return 1 if wrong else 0
 
@@ -194,8 +202,10 @@ def command_collect(args: argparse.Namespace) -> int:
 def command_report(args: argparse.Namespace) -> int:
     "Table and figures from files of rows."
     from fsrf.evaluation.rows import read_rows
-    print_report(read_rows(args.rows))
-    make_report(args.rows, args.out)
+    rows = read_rows(args.rows)
+    check_shown(rows, args.metric)
+    print_report(rows, args.metric)
+    make_report(args.rows, args.out, metric=args.metric)
     return 0
 
 # %% ../../nbs/9_cli/03_main.ipynb #df77db41
@@ -270,6 +280,9 @@ def _add_report(commands) -> None:
                         help='CSV, JSON or Parquet files, or folders of runs')
     parser.add_argument('--out', type=Path, default=Path('report'), metavar='DIR',
                         help='where they go (default: report)')
+    parser.add_argument('--metric', default='', metavar='NAME',
+                        help="what they show, such as f1_macro or mae (default: each data set's "
+                             'headline)')
     parser.set_defaults(function=command_report)
 
 def _add_list(commands) -> None:

@@ -16,6 +16,8 @@ from .development_sets import *
 from .entries import *
 from .cache import *
 from .labels import *
+from .columns import *
+from .known import *
 from .files import *
 
 __all__ = _public_names(globals())

@@ -150,7 +150,8 @@ def _dataset_of(entry: Entry) -> StoredDataset:
     shapes = {m: arrays[f'x/{m}'].shape for m in about['modalities']}
     ds = object.__new__(StoredDataset)
     ds.__dict__.update(
-        name=about['name'], task=about['task'], class_names=tuple(about['class_names']),
+        name=about['name'], task=about['task'], metrics=about['metrics'],
+        class_names=tuple(about['class_names']),
         length={m: np.array(arrays[f'length/{m}']) for m in shapes}, y=np.array(arrays['y']),
         ids=about['ids'], meta=about['meta'] | meta_arrays,
         split=None if about['split'] is None else np.array(about['split']),

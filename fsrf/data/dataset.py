@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np, pandas as pd, torch
 from fastcore.basics import patch
 from ..core import FsrfError, generator, hash_arrays
-from .arrays import (PARTS, UNLABELLED, Statistics, as_array, check_assignment,
+from .arrays import (FAMILIES, PARTS, UNLABELLED, Statistics, as_array, check_assignment,
                               check_features, check_labels, filled_frames, lacks_label, make_folds,
-                              unlabelled_rows, usable_std, z_scores)
+                              metric_family, unlabelled_rows, usable_std, z_scores)
 from .batch import Batch, DataSpec, map_batch, to_device
 # These can be imported from this module too:
 from .batch import (TASKS, ModalitySpec, blank, concatenate, first_samples,  # noqa: F401
@@ -29,7 +29,8 @@ class MultimodalDataset:
     `x[m]` (N, T_m, d_m) and `length[m]` (N,) with zeros as padding; `y` (N,), or (N, labels) for
     `multilabel-binary`; `split` (N,) of 'train', 'valid', 'test'; `folds` (repeats, N) of fold
     numbers. A sample that is 'unlabelled' there, or -1 in `folds`, has y = -1 (a regression: NaN).
-    Arrays of N entries in `meta` follow the samples.
+    Arrays of N entries in `meta` follow the samples. `metrics`: the family of metrics, one of
+    `FAMILIES`; '': the one that fits the labels (see `metric_family`).
     """
     name: str
     x: Mapping[str, np.ndarray]
@@ -41,27 +42,38 @@ class MultimodalDataset:
     split: np.ndarray | None = None
     folds: np.ndarray | None = None
     meta: dict = field(default_factory=dict)
+    metrics: str = ''
 
     def __post_init__(self) -> None:
         self._check_names()
         self._as_arrays()
         check_assignment(self.name, self.split, self.folds, len(self))
         for m in self.x: check_features(m, self.x[m], self.length[m], len(self))
-        shapes = {m: v.shape for m, v in self.x.items()}
-        self.spec = DataSpec.from_shapes(shapes, self.task, self.class_names)
+        self.spec = DataSpec.from_shapes({m: v.shape for m, v in self.x.items()}, self.task,
+                                         self.class_names)
         unlabelled = unlabelled_rows(self.split, self.folds, len(self))
         check_labels(self.y, self.task, self.spec.n_classes, len(self), unlabelled)
         self.y = np.asarray(self.y, dtype=np.float32 if self.task == 'regression' else np.int64)
+        self._choose_metrics()
 
     def __len__(self) -> int: return len(self.ids)
 
 # %% ../../nbs/1_data/03_dataset.ipynb #f78c277e
+def _check_name(m: str, where: str) -> None:
+    "A modality's name must be one that a network can call a part of itself."
+    if isinstance(m, str) and m and not set('./') & set(m) and not hasattr(torch.nn.ModuleDict, m):
+        return
+    raise FsrfError('a modality cannot have this name', where=where, found=repr(m),
+                    expected="a name without '.' and '/', such as language, audio, visual",
+                    do='rename it')
+
 @patch
 def _check_names(self: MultimodalDataset) -> None:
     if not self.x: raise FsrfError('a data set without modalities', where=self.name)
     if set(self.length) != set(self.x):
         raise FsrfError('modalities and lengths differ', where=self.name, expected=list(self.x),
                         found=list(self.length))
+    for m in self.x: _check_name(m, self.name)
     repeats = len(self.ids) - len(set(self.ids))
     if repeats: raise FsrfError('sample ids repeat', where=self.name, found=f'{repeats} repeats')
 
@@ -76,6 +88,16 @@ def _as_arrays(self: MultimodalDataset) -> None:
     self.y = np.asarray(self.y)
     if self.split is not None: self.split = np.asarray(self.split)
     if self.folds is not None: self.folds = np.asarray(self.folds)
+
+@patch
+def _choose_metrics(self: MultimodalDataset) -> None:
+    "The family that was named, if it is one of the task's, else the one that fits the labels."
+    known = {family for families in FAMILIES.values() for family in families}
+    if self.metrics not in {'', *known}:
+        raise FsrfError('unknown metrics', where=self.name, found=repr(self.metrics),
+                        expected=' or '.join(FAMILIES[self.task]))
+    if self.metrics in FAMILIES[self.task]: return
+    self.metrics, _ = metric_family(self.task, self.y, self.name)
 
 # %% ../../nbs/1_data/03_dataset.ipynb #98b89dd0
 @patch(as_prop=True)
@@ -96,12 +118,16 @@ def labelled(self: MultimodalDataset) -> np.ndarray:
 # %% ../../nbs/1_data/03_dataset.ipynb #c38a649a
 @patch(as_prop=True)
 def sha256(self: MultimodalDataset) -> str:
-    "SHA-256 of features, lengths, labels, ids, split and folds (64 hex digits)."
+    """SHA-256 of features, lengths, labels, ids, split and folds (64 hex digits).
+
+    A regression's metrics too, unless they are MOSI's: rows of one set with two kinds of metrics
+    are told apart."""
     if '_sha256' not in self.__dict__:
         task = np.array([self.task, *self.class_names])
         arrays = dict(y=self.y, ids=np.array(self.ids), task=task)
         arrays |= {f'x/{m}': v for m, v in self.x.items()}
         arrays |= {f'length/{m}': v for m, v in self.length.items()}
+        if self.metrics in ('sims', 'regression'): arrays['metrics'] = np.array([self.metrics])
         if self.split is not None: arrays['split'] = self.split
         if self.folds is not None: arrays['folds'] = self.folds
         self._sha256 = hash_arrays(arrays)
@@ -167,13 +193,16 @@ def standardise(ds: MultimodalDataset, statistics: Statistics,
     return dataclasses.replace(ds, x=features)
 
 # %% ../../nbs/1_data/03_dataset.ipynb #0efbf746
+def _up_to(last: int) -> str: return f'0 to {last}' if last > 0 else 'fold 0 alone'
+
 @patch
 def assignment(self: MultimodalDataset, fold: int = 0, repeat: int = 0) -> np.ndarray:
     "Which part each sample belongs to, str (N,): by the split; or test = `fold`, valid = the next."
     if self.folds is None:
         if self.split is None:
-            raise FsrfError('neither a split nor folds', where=self.name,
-                            do='pass split= or folds=')
+            raise FsrfError('neither a split nor folds', where=self.name, expected='who trains, '
+                            'validates and tests', do="give the samples a column 'split' or "
+                            "'fold' (make_folds deals them), or pass a file of folds")
         if fold:
             raise FsrfError('this data set has a published split and no folds', where=self.name,
                             found=f'fold={fold}')
@@ -181,7 +210,7 @@ def assignment(self: MultimodalDataset, fold: int = 0, repeat: int = 0) -> np.nd
     numbers = self.folds[repeat % len(self.folds)]
     k = int(numbers.max()) + 1
     if not 0 <= fold < k:
-        raise FsrfError('no such fold', where=self.name, expected=f'0..{k-1}', found=fold)
+        raise FsrfError('no such fold', where=self.name, expected=_up_to(k - 1), found=fold)
     parts = np.where(numbers == fold, 'test', np.where(numbers == (fold+1) % k, 'valid', 'train'))
     return np.where(numbers == -1, UNLABELLED, parts)
 
@@ -194,7 +223,11 @@ def _part_rows(self: MultimodalDataset, fold: int, repeat: int) -> dict[str, np.
     if not len(rows[UNLABELLED]): del rows[UNLABELLED]
     for part, numbers in rows.items():
         if len(numbers): continue
-        raise FsrfError('an empty part', where=f'{self.name}, {part}', expected=', '.join(PARTS))
+        few = self.folds is not None and self.n_folds < 3
+        raise FsrfError('an empty part', where=self.name, found=f'there is no {part} part',
+                        expected=', '.join(PARTS),
+                        do='deal the samples into three folds or more' if few else
+                           'name the files of all parts, or give the samples another split')
     return rows
 
 # %% ../../nbs/1_data/03_dataset.ipynb #c673b13d

@@ -16,7 +16,7 @@ from .arrays import Statistics, filled_frames, usable_std
 from .dataset import MultimodalDataset, column_statistics
 
 # %% ../../nbs/1_data/07_entries.ipynb #af789bc4
-FORMAT = 1       # of entries; a higher one makes all old entries unknown
+FORMAT = 2       # of entries; a higher one makes all old entries unknown
 BLOCK = 2**16    # bytes under one checksum
 
 def store_root() -> Path:
@@ -118,7 +118,8 @@ def _as_lists(statistics: Statistics) -> dict:
 def _describe(ds: MultimodalDataset, arrays: Mapping[str, np.ndarray]) -> dict:
     "What `NAME.json` says of the data set, all but `meta` and `stamp`."
     about = dict(format=FORMAT, name=ds.name, task=ds.task, class_names=list(ds.class_names),
-                 samples=len(ds), sha256=ds.sha256, modalities=list(ds.x), ids=list(ds.ids),
+                 metrics=ds.metrics, samples=len(ds), sha256=ds.sha256, modalities=list(ds.x),
+                 ids=list(ds.ids),
                  arrays=[[k, a.dtype.str, list(a.shape)] for k, a in arrays.items()],
                  block=BLOCK, crc32={k: _checksums(a) for k, a in arrays.items()},
                  split=None, statistics={})

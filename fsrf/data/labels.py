@@ -9,7 +9,7 @@ __all__ = ['keep_labels', 'fold_as_split']
 import dataclasses
 import numpy as np
 from ..core import FsrfError, stable_seed
-from .arrays import UNLABELLED
+from .arrays import UNLABELLED, is_label_name
 from .dataset import DATASETS, READERS, MultimodalDataset, load_dataset
 
 # %% ../../nbs/1_data/09_labels.ipynb #5f1f9f1e
@@ -27,8 +27,6 @@ def _label_order(ds: MultimodalDataset, rows: np.ndarray, seed: int) -> np.ndarr
     return rows[np.lexsort((drawn, places))]
 
 # %% ../../nbs/1_data/09_labels.ipynb #b005b206
-_TOLD = ('score', 'y', 'label', 'labels', 'sentiment', 'emotion')   # columns of `meta`
-
 def _hidden(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
     "A copy of an array of labels without those of `rows`: NaN, -1 or no text."
     nothing = dict(f=np.nan, U='').get(values.dtype.kind, -1)
@@ -58,7 +56,7 @@ def keep_labels(ds: MultimodalDataset, n: int, seed: int = 0) -> MultimodalDatas
                         expected=f'{least}..{len(train)}, the classes and the training samples')
     hidden = _label_order(ds, train, seed)[n:]
     split = np.where(np.isin(np.arange(len(ds)), hidden), UNLABELLED, ds.split)
-    meta = {k: _hidden(v, hidden) if k in _TOLD and isinstance(v, np.ndarray) else v
+    meta = {k: _hidden(v, hidden) if is_label_name(k) and isinstance(v, np.ndarray) else v
             for k, v in ds.meta.items()}
     meta['title'] = f'{ds.meta.get("title", ds.name)}, {n} labels'
     if seed: meta['title'] += f' (draw {seed})'

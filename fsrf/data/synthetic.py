@@ -27,8 +27,9 @@ def make_synthetic(config: SyntheticConfig | None = None, *, name: str = 'synthe
         x[m], meta[f'active/{m}'] = make_sequence(config, m, factors, length[m])
     ids = [f'{i:05d}' for i in range(config.n)]
     split = np.repeat(['train', 'valid', 'test'], config.sizes)
+    metrics = 'mosi' if config.task == 'regression' else ''     # scores on MOSI's scale
     return MultimodalDataset(name, x, length, y, ids, config.task, class_names, split=split,
-                             meta=meta)
+                             meta=meta, metrics=metrics)
 
 # %% ../../nbs/1_data/05_synthetic.ipynb #78af911c
 QUICK = SyntheticConfig(sizes=(480, 160, 240), lengths=(12, 12, 12), dims=(32, 16, 8), k=2,

@@ -7,6 +7,7 @@ __all__ = []
 
 # %% ../../nbs/5_evaluation/00_evaluation.ipynb #984053ed
 from ..core import public_names as _public_names
+from .counts import *
 from .metrics import *
 from .stats import *
 from .sweep import *
@@ -16,6 +17,7 @@ from .probes import *
 from .curves import *
 from .variance import *
 from .headroom import *
+from .scored_as import *
 from .predictions import *
 
 __all__ = _public_names(globals())

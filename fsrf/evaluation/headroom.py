@@ -18,7 +18,7 @@ from fsrf.data.planted import (
     straighten_columns,
 )
 from ..data.synthetic import make_synthetic
-from .metrics import weighted_f1
+from .counts import weighted_f1
 from ..missing.conditions import subset_label, subsets
 
 # %% ../../nbs/5_evaluation/09_headroom.ipynb #8d085769

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 from ..core import FsrfError
-from .metrics import confusion, from_counts
+from .counts import confusion, from_counts
 
 # %% ../../nbs/5_evaluation/02_stats.ipynb #08f62a4c
 def _numbers(name: str, a: ArrayLike, ndim: int = 0) -> np.ndarray:

@@ -52,18 +52,34 @@ def fit_linear(task: str, x: np.ndarray, y: np.ndarray, strength: float,
 def fit_task(spec: DataSpec, x: np.ndarray, y: np.ndarray, strength: float,
              **settings: float) -> tuple[np.ndarray, np.ndarray]:
     "Weights (d, n_outputs) and bias (n_outputs,) for the task: one model, or one per label."
-    if spec.task != 'multilabel-binary': return fit_linear(spec.task, x, y, strength, **settings)
+    if spec.task != 'multilabel-binary':
+        fitted = fit_linear(spec.task, x, y, strength, **settings)
+        return _of_all_classes(spec, np.unique(y), *fitted) if spec.task == 'multiclass' else fitted
     each = [fit_linear('binary', x, y[:, k], strength, **settings) for k in range(spec.n_classes)]
     weights, biases = zip(*each)
     return np.hstack(weights), np.concatenate(biases)
 
+# %% ../../nbs/4_methods/04_linear.ipynb #eef74bcf
+def _of_all_classes(spec: DataSpec, classes: np.ndarray, weight: np.ndarray,
+                    bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    "Weights and bias with a column for each class; one that is not among `classes` never wins."
+    if len(classes) == spec.n_classes: return weight, bias
+    every = np.zeros((len(weight), spec.n_classes)), np.full(spec.n_classes, -1e3)
+    if len(classes) > 1: every[0][:, classes] = weight
+    every[1][classes] = bias if len(classes) > 1 else 0.
+    return every
+
 # %% ../../nbs/4_methods/04_linear.ipynb #8ec1f014
-def task_score(spec: DataSpec, logits: np.ndarray, y: np.ndarray) -> float:
-    "Weighted F1 (of a regression's sign; the mean over labels) of logits (N, n_outputs)."
+def task_score(spec: DataSpec, logits: np.ndarray, y: np.ndarray, metrics: str = '') -> float:
+    """Weighted F1 (the mean over labels; of a regression's sign) of logits (N, n_outputs).
+
+    `metrics`: the data set's. A regression that is no sentiment gets $R^2$."""
     from sklearn.metrics import f1_score
     def f1(y, predicted):
         return f1_score(y_true=y, y_pred=predicted, average='weighted', zero_division=0)
 
+    if metrics == 'regression': return 1 - np.square(logits[:, 0] - y).mean()/(y.var() or 1)
+    if metrics == 'sims': return f1(y > 0, logits[:, 0] > 0)
     if spec.task == 'regression': return f1(y >= 0, logits[:, 0] >= 0)
     if spec.task != 'multilabel-binary': return f1(y, logits.argmax(-1))
     predicted = logits.reshape(len(y), -1, 2).argmax(-1)
@@ -74,7 +90,7 @@ REFERENCE_FIT = dict(max_iter=1000, tol=1e-2)
 
 def linear_reference(ds: MultimodalDataset, modalities: Sequence[str] | None = None, *,
                      C: Sequence[float] = (3e-4, 3e-3, 3e-2, .3)) -> dict[str, float]:
-    """Weighted F1 on test of a linear model on `observed_means`, over all folds and repeats:
+    """The `task_score` on test of a linear model on `observed_means`, over all folds and repeats:
     {'train': fitted on the training part, 'refit': on training and validation}.
 
     Of the inverse penalties `C` the one that is best on validation is taken, in both cases."""
@@ -86,7 +102,8 @@ def linear_reference(ds: MultimodalDataset, modalities: Sequence[str] | None = N
             truth.append(parts['test'].y)
             guesses.append(_reference_logits(parts, modalities, C))
         y = np.concatenate(truth)
-        scores.append([task_score(ds.spec, np.concatenate(each), y) for each in zip(*guesses)])
+        scores.append([task_score(ds.spec, np.concatenate(each), y, ds.metrics)
+                       for each in zip(*guesses)])
     train, refit = np.mean(scores, 0).tolist()
     return dict(train=train, refit=refit)
 
@@ -104,19 +121,12 @@ def _reference_logits(parts: dict[str, MultimodalDataset], modalities: Sequence[
 
     def fit(x, y, c):
         weight, bias = fit_task(spec, x, y, 1/c, **REFERENCE_FIT)
-        return lambda x: _of_all_classes(spec, x @ weight + bias, y)
+        return lambda x: x @ weight + bias
 
     models = [fit(x['train'], y['train'], c) for c in C]
-    best = int(np.argmax([task_score(spec, model(x['valid']), y['valid']) for model in models]))
+    metrics = parts['valid'].metrics
+    best = int(np.argmax([task_score(spec, model(x['valid']), y['valid'], metrics)
+                          for model in models]))
     x_both, y_both = (np.concatenate([v['train'], v['valid']]) for v in (x, y))
     refit = fit(x_both, y_both, C[best])
     return models[best](x['test']), refit(x['test'])
-
-# %% ../../nbs/4_methods/04_linear.ipynb #970de17e
-def _of_all_classes(spec: DataSpec, logits: np.ndarray, y: np.ndarray) -> np.ndarray:
-    "Logits with a column for each class of the task; minus infinity for one that `y` lacks."
-    classes = np.unique(y)
-    if spec.task != 'multiclass' or len(classes) in (1, spec.n_classes): return logits
-    every = np.full((len(logits), spec.n_classes), -np.inf)
-    every[:, classes] = logits
-    return every

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ..core import FsrfError, setting
 from ..data.dataset import Batch, DataSpec, ModalitySpec, frame_mask
 from .backbone import BackboneConfig, BackboneMethod, stack
-from .base import register, task_loss
+from .base import language_in, register, task_loss
 from fsrf.nn.layers import (
     Attention, Block, SequenceEncoder, VectorEncoder, masked_mean, reverse_gradient
 )
@@ -126,7 +126,7 @@ class HyperModality(nn.Module):
 class LNLNConfig(BackboneConfig):
     "The backbone's settings, the dominant modality, and the weights of the three terms."
     dominant: str = setting(
-        '', help="name of the dominant modality; '': language if there is one, else the first")
+        '', help="name of the dominant modality; '': the one called language or text")
     tokens: int = setting(4, low=1, help='tokens per modality; 8 in the published code')
     depth: int = setting(2, low=1, help='steps of hyper-modality learning; 3 in the published code')
     completeness: float = setting(.9, low=0, help='alpha')
@@ -135,8 +135,9 @@ class LNLNConfig(BackboneConfig):
 
 # %% ../../nbs/4_methods/lnln.ipynb #276ace92
 def dominant_index(name: str, names: tuple[str, ...]) -> int:
-    "Place of the dominant modality among `names`; '': language if there is one, else the first."
-    if not name: return names.index('language') if 'language' in names else 0
+    "Place of the dominant modality among `names`; '': that of language."
+    if not name and len(names) == 1: return 0
+    if not name: name = language_in(names, 'name the dominant one: --set lnln.dominant=NAME')
     if name not in names:
         raise FsrfError('the dominant modality is not in the data', where='dominant',
                         found=repr(name), expected=', '.join(names))

@@ -14,5 +14,6 @@ from .compare import *
 from .figures import *
 from .differences import *
 from .formats import *
+from .constant import *
 
 __all__ = _public_names(globals())

@@ -44,7 +44,8 @@ PALETTE = dict(
     zero_input=('#777777', 'x', ':'),
     ridge=('#777777', '+', '--'),
     ridge_subset=('#777777', '1', '-.'),
-    language_only=('#777777', '2', (0, (3, 1, 1, 1))))
+    language_only=('#777777', '2', (0, (3, 1, 1, 1))),
+    single_modality=('#777777', '4', (0, (3, 1, 1, 1, 1, 1))))
 
 MAIN = ('fsrf', 'corrkd', 'plain_mrm')      # in a busy panel the others step back, without bands
 BUSY = 10                                   # a panel with more methods is busy

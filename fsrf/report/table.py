@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['HEADLINE', 'METRIC_NAMES', 'PUBLISHED', 'headline', 'one_dataset', 'subset_columns', 'run_lines', 'seed_lines',
-           'Table', 'method_label', 'summarise', 'sort_rows', 'is_percent', 'metric_label', 'reading_notes',
-           'inter_table', 'average_column', 'published_table', 'influence_table', 'constant_predictors']
+           'Table', 'method_label', 'summarise', 'sort_rows', 'is_percent', 'lower_is_better', 'metric_label',
+           'reading_notes', 'inter_table', 'average_column', 'single_modality_notes', 'published_table',
+           'influence_table']
 
 # %% ../../nbs/7_report/01_table.ipynb #88e1bc12
 import dataclasses, itertools
@@ -15,12 +16,13 @@ from typing import Any
 import numpy as np, pandas as pd
 from fastcore.basics import patch
 from ..core import FsrfError, find_root
+from ..evaluation.metrics import PRIMARY
 from ..evaluation.rows import RUN
 from ..evaluation.stats import bootstrap_ci
 from ..methods.base import METHODS, floor_names
 
 # %% ../../nbs/7_report/01_table.ipynb #501ba2fe
-HEADLINE = ('f1_weighted', 'f1_has0')
+HEADLINE = (*dict.fromkeys(PRIMARY.values()), 'mae')    # mae: all test labels are equal
 
 def headline(rows: pd.DataFrame) -> str:
     "The primary metric of these rows: the first of `HEADLINE` that occurs."
@@ -166,15 +168,29 @@ def sort_rows(table: Table, by: str) -> Table:
 METRIC_NAMES = dict(
     f1_weighted='weighted F1', f1_macro='macro F1',
     f1_has0='weighted F1 (Has0)', f1_non0='weighted F1 (Non0)',
-    accuracy='accuracy', mae='mean absolute error', pearson="Pearson's r", influence='influence')
+    f1_swapped_legacy='swapped F1 (legacy)', f1_non0_swapped_legacy='swapped F1 (Non0, legacy)',
+    f1_sims='weighted F1 (y > 0 against y <= 0)', acc2_sims='Acc-2 (y > 0 against y <= 0)',
+    acc3_sims='Acc-3', acc5_sims='Acc-5', acc2_weak_sims='weak Acc-2 (|y| <= 0.4)',
+    mae_sims='mean absolute error', pearson_sims="Pearson's r", r2_sims='R^2',
+    acc2_has0='Acc-2 (Has0)', acc2_non0='Acc-2 (Non0)', acc5='Acc-5', acc7='Acc-7',
+    accuracy='accuracy', wacc='weighted accuracy', mae='mean absolute error',
+    rmse='root mean squared error', r2='R^2', pearson="Pearson's r", spearman="Spearman's rho",
+    influence='influence')
 
 def is_percent(metric: str) -> bool:
     "Is this metric shown in percent (F1, accuracy)?"
-    return metric.startswith(('f1', 'acc'))
+    return metric.startswith(('f1', 'acc', 'wacc'))
+
+def lower_is_better(metric: str) -> bool:
+    "Is this metric an error?"
+    return metric.startswith(('mae', 'rmse'))
 
 def metric_label(metric: str) -> str:
     "A metric's name in print, with its unit."
-    return METRIC_NAMES.get(metric, metric) + (' (%)' if is_percent(metric) else '')
+    kind, _, label = metric.partition('_')
+    of_label = {'f1': 'weighted F1 of ', 'wacc': 'weighted accuracy of '}.get(kind, f'{kind}_')
+    name = METRIC_NAMES.get(metric, of_label + label if label else metric)
+    return name + (' (%)' if is_percent(metric) else '')
 
 def reading_notes(methods: Iterable[str]) -> list[str]:
     "One note that names the methods whose papers were not read in full, or no note."
@@ -194,9 +210,10 @@ def inter_table(rows: pd.DataFrame, metric: str | None = None) -> Table:
     lines = run_lines(rows, metric)
     per_seed, notes = seed_lines(lines)
     notes += reading_notes(per_seed.index.get_level_values('method'))
+    notes += single_modality_notes(rows)
     percent = is_percent(metric)
     table = summarise(per_seed, _inter_caption(rows, metric, lines, per_seed), notes=notes,
-                      lower_is_better=metric == 'mae',
+                      lower_is_better=lower_is_better(metric),
                       scale=100. if percent else 1., digits=1 if percent else 3)
     return sort_rows(table, average_column(table.columns))
 
@@ -216,6 +233,21 @@ def _inter_caption(rows, metric, lines, per_seed):
 def average_column(columns: Sequence[str]) -> str:
     "The average over proper subsets among these columns; with one modality, its own column."
     return next((c for c in columns if c.startswith('avg')), columns[-1])
+
+# %% ../../nbs/7_report/01_table.ipynb #bb851cbb
+_OWN_NAME = {'language_only': ('{l}', '{t}', '{language}', '{text}')}
+
+def single_modality_notes(rows: pd.DataFrame) -> list[str]:
+    "Notes on the modality that `single_modality` (or a misnamed `language_only`) looks at."
+    influences = rows[(rows.protocol == 'influence') & (rows.value > 1e-6)]
+    notes = []
+    for method in ('single_modality', 'language_only'):
+        seen = influences[influences.method == method]
+        runs = seen.drop_duplicates([*RUN, 'subset']).groupby('subset', sort=False).size()
+        if not len(runs) or set(runs.index) & set(_OWN_NAME.get(method, ())): continue
+        told = ', '.join(f'{m} ({n} of {runs.sum()} runs)' for m, n in runs.items())
+        notes.append(f'{method} looks at one modality: {told}')
+    return notes
 
 # %% ../../nbs/7_report/01_table.ipynb #660de896
 PUBLISHED = dict(l='{l}', a='{a}', v='{v}', la='{l,a}', lv='{l,v}', av='{a,v}', avg6='avg6',
@@ -248,25 +280,3 @@ def influence_table(rows: pd.DataFrame) -> Table:
                'probability when the modality is removed')
     table = summarise(per_seed, caption, notes=notes, scale=1., digits=3)
     return sort_rows(table, table.columns[0])
-
-# %% ../../nbs/7_report/01_table.ipynb #4801415e
-def constant_predictors(rows: pd.DataFrame) -> pd.DataFrame:
-    """Runs that predict the same for every test item although some input was there.
-
-    Columns: the run, `complete` (on complete input too?), and the `conditions` as text.
-    """
-    constant = rows[(rows.metric == 'constant_prediction') & (rows.value == 1) & (rows.p < 1)]
-    inter = rows[rows.protocol == 'inter']
-    full = {d: subset_columns(set(r.subset))[1] for d, r in inter.groupby('dataset')}
-    out = []
-    for run, found in constant.groupby(list(RUN), sort=False):
-        run = dict(zip(RUN, run))
-        out.append(run | _constant_where(found, full.get(run['dataset'])))
-    return pd.DataFrame(out, columns=[*RUN, 'complete', 'conditions'])
-
-def _constant_where(found, full):
-    "Under which subsets and rates one run is constant; `full`: the label of the complete input."
-    subsets = list(dict.fromkeys(found[found.protocol == 'inter'].subset))
-    rates = list(dict.fromkeys(found[found.protocol == 'intra'].p))
-    conditions = [*subsets, *(f'p={p:g}' for p in rates if p)]
-    return dict(complete=full in subsets or 0 in rates, conditions=' '.join(conditions))

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['parse_settings', 'method_settings', 'tuned_for', 'cached_dataset', 'check_grid', 'fold_numbers', 'grid_specs', 'plan',
-           'done_ids', 'make_folder', 'unfinished', 'outcome_of', 'run_all', 'reproduce']
+           'plan_notes', 'done_ids', 'make_folder', 'unfinished', 'outcome_of', 'run_all', 'reproduce']
 
 # %% ../../nbs/8_runs/08_grid.ipynb #e0d24eb1
 import concurrent.futures as cf
-import contextlib, dataclasses, itertools, json, os, re, time
+import contextlib, dataclasses, itertools, json, os, re, sys, time
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 from ..core import FsrfError, pick_device, seeded, write_atomic
 from ..data.dataset import DATASETS, MultimodalDataset, load_dataset
 from ..evaluation.evaluate import EvalConfig
+from ..evaluation.scored_as import check_metric, notes_before
 from ..methods.base import METHODS, build, load_plugin, method_config
 from .execute import Outcome, RunFailed, describe_error, execute, execute_or_raise, is_done
 from .kernels import check_parameters
@@ -124,7 +125,7 @@ def fold_numbers(ds: MultimodalDataset, folds: Sequence[int] | None) -> tuple[in
     unknown = [fold for fold in folds or () if fold not in every]
     if unknown:
         raise FsrfError('no such fold', where=ds.name, found=', '.join(map(str, unknown)),
-                        expected=f'0..{every[-1]}')
+                        expected=f'0 to {every[-1]}' if every[-1] else 'none: it has a split')
     return () if ds.folds is None else tuple(folds or every)
 
 # %% ../../nbs/8_runs/08_grid.ipynb #8483c029
@@ -172,6 +173,13 @@ def plan(datasets: Sequence[str], methods: Sequence[str], seeds: Sequence[int],
     hashes = {name: cached_dataset(name).sha256 for name in datasets}
     ids = [run_id(spec, data_sha256=hashes[spec.dataset], template=template) for spec in specs]
     return specs, ids
+
+def plan_notes(datasets: Sequence[str], metric: str = '') -> list[str]:
+    """What is to be known of the data sets before anything trains (see `notes_before`).
+
+    A `metric` that a data set does not have is an error."""
+    for name in datasets: check_metric(cached_dataset(name), metric, name)
+    return [note for name in datasets for note in notes_before(cached_dataset(name), name)]
 
 # %% ../../nbs/8_runs/08_grid.ipynb #b901545b
 def done_ids(specs: Sequence[RunSpec], ids: Sequence[str], out: Path | str) -> set[str]:
@@ -310,6 +318,7 @@ def reproduce(datasets: Sequence[str], methods: Sequence[str], seeds: Sequence[i
     if workers is not None and workers < 1:
         raise FsrfError('at least one worker', where='workers', found=workers)
     specs, ids = plan(datasets, methods, seeds, device=device, **grid_settings)
+    for note in plan_notes(datasets): print(note, file=sys.stderr)
     out = str(out).rstrip('/') if is_url(out) else Path(out).resolve()
     make_folder(out)
     _note_grid(out, ids)

@@ -62,7 +62,8 @@ def validation_sweep(
 def validate(method: Method, sweep: Sweep) -> float:
     "Mean over the sweep's conditions of the task's primary metric."
     logits = sweep.logits(method).float().numpy()
-    return float(np.mean(score_many(sweep.dataset.task, y_true=sweep.dataset.y, logits=logits)))
+    ds = sweep.dataset
+    return float(np.mean(score_many(ds.task, y_true=ds.y, logits=logits, metrics=ds.metrics)))
 
 # %% ../../nbs/6_training/02_fit.ipynb #5e082677
 def steps_per_epoch(samples: int, config: TrainConfig) -> int:

@@ -7,6 +7,7 @@ __all__ = []
 
 # %% ../../../nbs/1_data/files/00_files.ipynb #28d9e874
 from ...core import public_names as _public_names
+from .file_labels import *
 from .content import *
 from .safe_pickle import *
 from .pickle_splits import *
@@ -16,5 +17,6 @@ from .own_files import *
 from .read import *
 from .write import *
 from .check import *
+from .show import *
 
 __all__ = _public_names(globals())

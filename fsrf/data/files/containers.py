@@ -6,7 +6,7 @@
 __all__ = ['read_npy', 'read_npz', 'stream_hdf5', 'read_hdf5', 'as_column', 'read_csv', 'read_parquet', 'read_table']
 
 # %% ../../../nbs/1_data/files/18_containers.ipynb #af483e68
-import csv, json, os, subprocess, sys, zipfile
+import csv, json, os, re, subprocess, sys, zipfile
 from collections.abc import Callable, Collection, Iterator
 from math import prod
 from pathlib import Path
@@ -127,27 +127,56 @@ def read_hdf5(path: Path | str, memory: int | None = None) -> dict[str, np.ndarr
     return arrays
 
 # %% ../../../nbs/1_data/files/18_containers.ipynb #9a1ce189
+_NUMBER = re.compile(r'\s*[+-]?(?:0|[1-9]\d*)(\.\d*)?(?:[eE][+-]?\d+)?\s*|\s*[+-]?\.\d+\s*|nan')
+
 def as_column(values: Collection) -> np.ndarray:
-    "Whole numbers if all values are such, else numbers, else strings: (rows,)."
+    "Whole numbers if all values are such, else numbers, else strings as they are: (rows,)."
+    text = [str(v) for v in values]
+    if not all(_NUMBER.fullmatch(v) for v in text): return np.array(text)
     for kind in (int, float):
-        try: return np.array([kind(v) for v in values])
+        try: return np.array([kind(v) for v in text])
         except (ValueError, OverflowError): continue
-    return np.array([str(v) for v in values])
+    return np.array(text)
 
 # %% ../../../nbs/1_data/files/18_containers.ipynb #a27ec252
-def read_csv(path: Path | str, memory: int | None = None) -> dict[str, np.ndarray]:
-    "{column: array (rows,)} of a CSV file with a header (UTF-8, comma)."
+def _lines(path: Path | str) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    "(the header's names, (number of the line, fields) of each line that is not empty)."
+    lines = []
+    with open(path, encoding='utf-8-sig', newline='') as file:
+        reader = csv.reader(file)
+        try: lines += [(reader.line_num, row) for row in reader if any(v.strip() for v in row)]
+        except UnicodeDecodeError:
+            reject('a table that is not UTF-8', path, 'text in UTF-8', 'another encoding',
+                   'save it as "CSV UTF-8"')
+        except csv.Error as error: raise ValueError(error) from error
+    if not lines: reject('an empty table', path, 'a header and a row per sample', 'no text',
+                         'write one row per sample')
+    head = [name.strip() for name in lines[0][1]]
+    if len(head) == 1 and re.search('[;\\t]', head[0]):
+        reject('a table whose fields are separated by other than commas', path,
+               'id,split,y', head[0][:80], 'save it with commas, and with points in its numbers')
+    twice = [name for name in dict.fromkeys(head) if name and head.count(name) > 1]
+    if twice: reject('a table with two columns of one name', path, 'different names',
+                     ', '.join(twice), 'keep one of them')
+    return head, lines[1:]
+
+def read_csv(path: Path | str, memory: int | None = None,
+             text: Collection[str] = ()) -> dict[str, np.ndarray]:
+    """{column: array (rows,)} of a CSV file with a header (UTF-8, comma).
+
+    text: columns (in small letters) that are text, whatever they look like."""
     size, limit = file_size(path), 64*MB
     if size > limit and not memory: too_large(path, size, limit)
-    with as_format_error(path, 'CSV file'), open(path, encoding='utf-8-sig', newline='') as file:
-        try: head, *rows = csv.reader(file)
-        except csv.Error as error: raise ValueError(error) from error
-        for number, row in enumerate(rows, 2):
+    with as_format_error(path, 'CSV file'):
+        head, lines = _lines(path)
+        for number, row in lines:
             if len(row) != len(head):
-                reject('a row of a table has another number of fields', f'{path}, row {number}',
+                reject('a row of a table has another number of fields', f'{path}, line {number}',
                        f'{len(head)} fields', f'{len(row)} fields', 'quote fields that hold commas')
         columns = {}
-        for i, name in enumerate(head): columns[name.strip()] = as_column([row[i] for row in rows])
+        for i, name in enumerate(head):
+            values = [row[i].strip() for _, row in lines]
+            columns[name] = np.array(values) if name.lower() in text else as_column(values)
         return columns
 
 # %% ../../../nbs/1_data/files/18_containers.ipynb #0c2ac3fa

@@ -8,74 +8,39 @@ __all__ = []
 # %% ../../../nbs/1_data/files/23_own_files.ipynb #a0bef171
 from pathlib import Path
 import numpy as np
-from ..arrays import UNLABELLED, lacks_label, unlabelled_rows
+from ..arrays import is_label_name
+from ..columns import CLIPS, NAMES, column, folds_of, is_column, is_length, lengths_of
+from ..columns import names_of, per_sample, split_of, unlabelled_in
 from . import containers
 from .containers import allowance, file_size, read_table
-from .content import FileContent, id_text, lengths, pad, reject
-
-# %% ../../../nbs/1_data/files/23_own_files.ipynb #c2ed2ff4
-_NAMES = dict(y=('y', 'label', 'labels', 'sentiment', 'score'),
-              id=('id', 'ids', 'segment', 'utt_id'),
-              split=('split', 'part'), fold=('fold', 'folds', 'fold5'),
-              group=('group', 'groups', 'video', 'dialogue'))
-
-def _column(columns, what):
-    "The column for `what` under any of its names, else None."
-    return next((columns[name] for name in _NAMES[what] if name in columns), None)
+from .file_labels import labels_of, told_labels
+from .content import FileContent, id_text, lengths, named_metrics, pad, reject
 
 # %% ../../../nbs/1_data/files/23_own_files.ipynb #3a38d7e9
-_SAY_SO = "of a sample without a label say 'unlabelled' in split, or -1 in fold"
-
-def _labels(y, where):
-    "(y, task, class names) by the kind of the labels (n,), (n, 1) or (n, labels)."
-    if y.ndim == 2 and y.shape[1] == 1: y = y[:, 0]
-    if y.dtype.kind in 'US': return _named_classes([id_text(v) for v in y.tolist()], where)
-    if y.dtype.kind == 'f' and y.ndim == 1: return y, 'regression', ()
-    largest = int(y.max(initial=0)) if y.dtype.kind in 'iub' else None
-    if largest is None or largest > 10_000 or y.min(initial=0) < 0 or y.ndim > 2:
-        reject('labels of an unknown kind', where,
-               'scores (float), classes from 0 (int) or names', f'{y.dtype} {y.shape}', _SAY_SO)
-    if y.ndim == 2: return y, 'multilabel-binary', tuple(f'label{i}' for i in range(y.shape[1]))
-    names = tuple(map(str, range(max(2, largest + 1))))
-    return y, 'binary' if largest <= 1 else 'multiclass', names
-
-def _named_classes(labels, where):
-    names = sorted(set(labels))
-    if '' in names:
-        reject('a label is blank', f'{where}, row {labels.index("")}', 'a name in each row',
-               f'{labels.count("")} blank ones', _SAY_SO)
-    number = {name: i for i, name in enumerate(names)}
-    y = np.array([number[label] for label in labels])
-    return y, 'binary' if len(names) == 2 else 'multiclass', tuple(names)
-
-# %% ../../../nbs/1_data/files/23_own_files.ipynb #49f2250f
-def _refuse_told(y, unlabelled, where):
-    "An error for an unlabelled sample with a label."
-    none = y == np.array('', y.dtype) if y.dtype.kind in 'US' else lacks_label(y)
-    told = np.flatnonzero(unlabelled & ~none)
-    if len(told):
-        reject('an unlabelled sample has a label', f'{where}, row {told[0]}', 'blank, -1 or NaN',
-               f'{y[told[0]]} ({len(told)} such rows in all)')
-
-def _some_labels(y, unlabelled, where, in_table):
-    "As `_labels`, with -1 or NaN for the samples `unlabelled` (n,), which must have no label."
-    if not unlabelled.any(): return _labels(y, where)
-    if y.ndim == 2 and y.shape[1] == 1: y = y[:, 0]
-    _refuse_told(y, unlabelled, where)
-    known = y[~unlabelled]
-    if in_table and known.dtype.kind == 'U': known = containers.as_column(known.tolist())
-    known, task, names = _labels(known, where)
-    kind, none = (np.float32, np.nan) if task == 'regression' else (np.int64, -1)
-    out = np.full((len(y), *known.shape[1:]), none, kind)
-    out[~unlabelled] = known
-    return out, task, names
+def _labels(y, columns, unlabelled, where):
+    "The `Labels` of the array y; `task` and `class_names` beside it in an npz say what they are."
+    task = columns.get('task')
+    is_told = task is not None and task.size == 1 and task.dtype.kind in 'US'
+    if is_told: return told_labels(y, task, columns.get('class_names', ()), where)
+    name = next(iter(names_of(columns, 'y')), 'y')
+    return labels_of(y, f'{where}, {name}', unlabelled)
 
 # %% ../../../nbs/1_data/files/23_own_files.ipynb #1fe16bb1
+def _is_modality(key, a, n):
+    "Is this array of an npz a modality of the `n` samples? One called x_NAME must be."
+    if key.startswith('x_'):
+        if a.dtype.kind not in 'biuf' or not 1 <= a.ndim <= 3 or len(a) != n:
+            reject('a modality of a wrong shape', key, f'numbers ({n}, frames, d) or ({n}, d)',
+                   f'{a.dtype} {a.shape}', 'bring it into this shape, or call it other than x_')
+        return True
+    return (a.dtype.kind == 'f' and a.ndim in (2, 3) and len(a) == n and not is_column(key)
+            and not key.endswith('_table'))
+
+def _three_axes(a): return a.reshape(len(a), 1, -1) if a.ndim < 3 else a
+
 def _features(columns, n, options, notes):
     "{modality: (n, T, d)} among the arrays of an npz."
-    floats = {k: a for k, a in columns.items()
-              if a.dtype.kind == 'f' and a.ndim > 1 and not k.endswith('_table')}
-    found = {k: a for k, a in floats.items() if a.ndim < 4 and len(a) == n}
+    found = {k: a for k, a in columns.items() if _is_modality(k, a, n)}
     for k, a in columns.items():
         word_numbers = k.endswith('_ids') and a.ndim == 2 and a.dtype.kind in 'iu'
         if not word_numbers or len(a) != n: continue
@@ -86,17 +51,24 @@ def _features(columns, n, options, notes):
             notes.append(f'{k}: word numbers without their vectors are left out; pass table=')
         else:
             found[k] = _word_vectors(k, a, table, options['memory'])
-    skipped = [f'{k} {a.shape}' for k, a in floats.items() if k not in found]
-    if skipped:
-        notes.append(f'left out, because its rows are not the {n} samples: {", ".join(skipped)}')
-    return {_modality(k, found): a[:, None] if a.ndim == 2 else a for k, a in found.items()}
+    x = {}
+    for k, a in found.items(): _add(x, _modality(k, found), _three_axes(a), notes)
+    return x
+
+def _add(x, name, a, notes):
+    "Put a modality into `x`; a dot in its name, which no network can hold, becomes an underscore."
+    plain = name.replace('.', '_')
+    if plain in x:
+        reject('two modalities of one name', name, 'different names', plain, 'rename one of them')
+    if plain != name: notes.append(f'{name}: is called {plain}')
+    x[plain] = a
 
 # %% ../../../nbs/1_data/files/23_own_files.ipynb #e3ee9645
 def _word_vectors(key, ids, table, memory):
     "(n, words, d) float32 from word numbers (n, words); zeros at the number that pads."
     if ids.min(initial=0) < 0 or ids.max(initial=0) >= len(table):
-        reject('a word number lies outside the table', key, f'0..{len(table) - 1}',
-               f'{ids.min()}..{ids.max()}')
+        reject('a word number lies outside the table', key, f'numbers below {len(table)}',
+               f'{ids.min()} to {ids.max()}', 'pass the table that the numbers belong to')
     need = ids.size*table.shape[1]*4
     if need > (memory or 2**30):
         reject('word vectors need much memory', key, 'at most 1 GB', f'{need} bytes',
@@ -119,115 +91,164 @@ def _modality(key, keys):
     alone = sum(k.startswith(head + '_') for k in keys) == 1
     return _SHORT[head] if alone else rest.removesuffix('_ids')
 
-# %% ../../../nbs/1_data/files/23_own_files.ipynb #6c84cb50
-def _given_lengths(columns, x, n):
-    "{modality: (n,)} of the modalities whose lengths are given."
-    out = {}
-    for m, a in x.items():
-        shared = columns.get('length') if a.shape[1] > 1 else None
-        given = columns.get(f'length_{m}', columns.get(f'{m}_length', shared))
-        if given is None: continue
-        if given.shape != (n,) or given.dtype.kind not in 'iu' or given.min(initial=0) < 0:
-            reject('lengths that are none', f'length of {m}', f'{n} whole numbers from 0',
-                   f'{given.dtype} {given.shape}')
-        out[m] = np.minimum(given, a.shape[1]).astype(np.int64)
-    return out
-
 # %% ../../../nbs/1_data/files/23_own_files.ipynb #28ce659a
-def _ids(columns, n):
-    ids = _column(columns, 'id')
-    if ids is None or len(ids) != n: return [str(i) for i in range(n)]
-    return [id_text(v) for v in ids]
-
-def _split(columns, n):
-    split = _column(columns, 'split')
-    if split is None or len(split) != n: return None
-    names = [id_text(v).lower() for v in split.tolist()]
-    other = dict(dev='valid', val='valid', unlabeled=UNLABELLED)
-    return np.array([other.get(name, name) for name in names])
-
-def _folds(columns, n):
-    fold = _column(columns, 'fold')
-    if fold is None or fold.dtype.kind not in 'iu': return None
-    return None if fold.shape[-1] != n or fold.min() < -1 else np.atleast_2d(fold)
-
-def _meta(columns, x, n):
-    "Columns of one small entry per sample, and the groups."
-    def kept(k, v): return v.ndim >= 1 and len(v) == n and v.dtype.kind in 'biufU' and v.size < 50*n
-    meta = {k: v for k, v in columns.items() if k not in x and kept(k, v)}
-    group = _column(columns, 'group')
-    if group is not None and len(group) == n: meta['groups'] = group
-    return meta
+def _ids(columns, n, where):
+    ids = per_sample(column(columns, 'id'), n, f'{where}, id')
+    if ids is not None: return [id_text(v) for v in ids]
+    clips = next((columns[k] for k in columns if k.lower() in CLIPS), None)
+    video = column(columns, 'group')
+    if clips is None or video is None: return [str(i) for i in range(n)]
+    return [f'{id_text(v)}/{id_text(c)}' for v, c in zip(video, clips, strict=True)]
 
 # %% ../../../nbs/1_data/files/23_own_files.ipynb #7f274774
+_TEXT = ('text', 'raw_text', 'words', 'transcript')
+_OF_THE_SET = ('task', 'class_names', 'name', 'metrics')
+
+def _meta(columns, n, where):
+    "Columns of one small entry per sample, and the groups."
+    def kept(v): return v.ndim and len(v) == n and v.dtype.kind in 'biufU' and v.size < 50*n
+    meta = {k: v for k, v in columns.items() if kept(v)}
+    group = per_sample(column(columns, 'group'), n, f'{where}, group')
+    if group is not None: meta['groups'] = group
+    return meta
+
+def _told_elsewhere(columns, meta):
+    "Notes on the columns that are nothing of what is asked for here: kept, or left out."
+    used = {k for what in NAMES for k in names_of(columns, what)[:1]}
+    used |= {k for k in columns if is_length(k) or k.lower() in (*_TEXT, *CLIPS, *_OF_THE_SET)}
+    used |= {k for k in columns if k.endswith(('_table', '_ids'))}
+    rest = [k for k in columns if k not in used]
+    kept = [k for k in rest if k in meta]
+    left = [f'{k} {columns[k].shape}' for k in rest if k not in meta]
+    notes = [f'kept beside the samples, not trained on: {", ".join(kept)}'] if kept else []
+    return notes + ([f'left out: {", ".join(left)}'] if left else [])
+
+# %% ../../../nbs/1_data/files/23_own_files.ipynb #0fe55df5
 def _content(layout, columns, x, length, n, notes, where):
-    "The `FileContent` of `n` samples with features `x` {modality: (n, T, d)} and given lengths."
-    y = _column(columns, 'y')
-    if y is None:
-        reject('no labels', where, ' or '.join(_NAMES['y']), ', '.join(columns),
-               'add a column or array y')
-    if len(y) != n: reject('labels and features differ in number', where, n, len(y))
-    split = _split(columns, n)
-    folds = _folds(columns, n) if split is None else None
-    unlabelled = unlabelled_rows(split, folds, n)
-    y, task, names = _some_labels(y, unlabelled, where, layout != 'npz')
+    """The `FileContent` of `n` samples with features `x` {modality: (n, T, d)} and given lengths.
+
+    `columns` are those that are no features."""
+    y = _labels_in(columns, n, where)
+    split, folds = split_of(columns, n, where), folds_of(columns, n, where, notes)
+    if split is not None and folds is not None:
+        notes.append('there are a split and folds: runs use the folds')
+    unlabelled = unlabelled_in(split, folds, n, where)
+    labels = _labels(y, columns, unlabelled, where)
+    meta = _meta(columns, n, where)
+    notes += [*labels.notes, *_told_elsewhere(columns, meta)]
     seen = lengths({m: a for m, a in x.items() if m not in length}, notes)
-    return FileContent(layout, x, {m: length.get(m, seen.get(m)) for m in x}, y, _ids(columns, n),
-                       task, names, split, folds, _meta(columns, x, n), notes)
+    return FileContent(layout, x, {m: length.get(m, seen.get(m)) for m in x}, labels.y,
+                       _ids(columns, n, where), labels.task, labels.class_names, split, folds,
+                       meta | labels.meta, notes,
+                       metrics=named_metrics(columns.get('metrics'), labels.task, where))
+
+def _labels_in(columns, n, where):
+    y = column(columns, 'y')
+    if y is not None and y.ndim:
+        if len(y) != n: reject('labels and features differ in number', where, n, len(y))
+        return y
+    like = [k for k in columns if is_label_name(k)]
+    reject('no labels', where, ' or '.join(NAMES['y']), ', '.join(columns) or 'nothing',
+           f'call one of {", ".join(like)} y' if like else 'add a column or array y')
 
 # %% ../../../nbs/1_data/files/23_own_files.ipynb #4dd844a3
 def read_own_npz(path: Path, options: dict) -> FileContent:
     "What an npz of one's own holds."
     columns, notes = containers.read_npz(path, options['memory']), []
-    y = _column(columns, 'y')
-    if y is None or not y.ndim:
-        reject('no labels in the archive', path, ' or '.join(_NAMES['y']),
-               ', '.join(columns) or 'no arrays', 'add an array y')
-    n = len(y)
+    y = column(columns, 'y')
+    n = len(y) if y is not None and y.ndim else max(map(len, filter(np.ndim, columns.values())),
+                                                    default=0)
     x = {m: np.array(a, np.float32) for m, a in _features(columns, n, options, notes).items()}
-    if not x:
+    if not x and y is not None:
         reject('no features in the archive', path, 'x_NAME: (n, frames, d) or (n, d) floats',
                {k: a.shape for k, a in columns.items()}, 'name the arrays x_language, x_audio, ...')
-    return _content('npz', columns, x, _given_lengths(columns, x, n), n, notes, path)
+    rest = {k: a for k, a in columns.items() if not _is_modality(k, a, n)}
+    return _content('npz', rest, x, lengths_of(columns, x, n, notes), n, notes, path)
 
 # %% ../../../nbs/1_data/files/23_own_files.ipynb #56525de8
 def _stacked(path, n):
     "(n, T, d) from one npy file with all samples."
     a = containers.read_npy(path)
     if a.ndim not in (2, 3) or len(a) != n or a.dtype.kind not in 'fiub':
-        reject('an array does not fit the table', path, f'({n}, frames, d) or ({n}, d)', a.shape)
+        reject('an array does not fit the table', path, f'({n}, frames, d) or ({n}, d)', a.shape,
+               'give each row of the table its row of the array')
     return np.array(a[:, None] if a.ndim == 2 else a, np.float32)
 
+def _file_of(folder, name):
+    "The file of the sample `name` in a folder, which it cannot leave; None if there is none."
+    flat = [name.replace('/', join) for join in ('_', '$_$')]
+    inside = not name.startswith('/') and '..' not in name.split('/') and '\0' not in name
+    tried = [folder/f'{n}.npy' for n in ([name] if inside else []) + flat]
+    return next((p for p in tried if p.is_file()), None)
+
+def _files_of_ids(folder, ids):
+    "One file, or None, for each id; two ids with one file are an error."
+    files, owner = [_file_of(folder, i) for i in ids], {}
+    for k, (i, file) in enumerate(zip(ids, files, strict=True)):
+        if file is not None and owner.setdefault(file, (i, k))[1] != k:
+            reject('two samples have one file', file, 'a file for each sample',
+                   f'the ids {owner[file][0]!r} and {i!r}', 'give each sample an id and a file')
+    return files
+
+# %% ../../../nbs/1_data/files/23_own_files.ipynb #1b5a4237
 def _one_file_each(folder, ids, options, notes):
     "(x (n, T, d), length (n,)) from `folder/ID.npy` (frames, d) per sample."
-    files = [folder/f'{Path(id_text(i)).name}.npy' for i in ids.tolist()]
-    arrays = [containers.read_npy(f) if f.is_file() else None for f in files]
+    files = _files_of_ids(folder, ids)
+    arrays = [None if f is None else containers.read_npy(f) for f in files]
     width = next((a.shape[-1] for a in arrays if a is not None and a.ndim), None)
+    there = sorted(folder.rglob('*.npy'))
     if width is None:
-        reject('no array of any sample', folder, f'files such as {files[0].name}', 'others')
-    absent = sum(a is None for a in arrays)
+        reject('no array of any sample', folder, f'files such as {ids[0]}.npy' if ids else 'ids',
+               ', '.join(p.name for p in there[:3]), 'name each file by the whole id of its sample')
+    strangers = [p.name for p in there if p not in set(files)]
+    if strangers:
+        notes.append(f'{folder.name}: {len(strangers)} files belong to no sample of the table, '
+                     f'e.g. {strangers[0]}')
+    absent = [i for i, a in zip(ids, arrays, strict=True) if a is None]
     if absent:
-        notes.append(f'{folder.name}: {absent} of {len(files)} samples have no file; '
-                     'the modality is absent there')
-    limit = allowance(sum(file_size(f) for f in files if f.is_file()), options['memory'])
+        notes.append(f'{folder.name}: {len(absent)} of {len(files)} samples have no file '
+                     f'(e.g. {absent[0]}); the modality is absent there')
+    limit = allowance(sum(file_size(f) for f in files if f is not None), options['memory'])
     no_frames = np.zeros((0, width))
     return pad([no_frames if a is None else a for a in arrays], folder, limit, options['max_len'])
 
-# %% ../../../nbs/1_data/files/23_own_files.ipynb #1b5a4237
+# %% ../../../nbs/1_data/files/23_own_files.ipynb #cd3aa7a7
+def _table_in(folder, options):
+    "(the file, its columns) of the table of samples, with the npy files that are columns."
+    table = next(p for p in (folder/'samples.csv', folder/'samples.parquet') if p.is_file())
+    if table.suffix == '.csv':
+        as_text = (*NAMES['id'], *NAMES['split'], *NAMES['group'], *CLIPS, *_TEXT)
+        columns = containers.read_csv(table, options['memory'], as_text)
+    else: columns = containers.read_parquet(table, options['memory'])
+    for p in sorted(folder.glob('*.npy')):
+        if not is_column(p.stem) or p.stem in columns: continue
+        columns[p.stem] = containers.read_npy(p)
+    return table, {k: a for k, a in columns.items() if k}
+
+# %% ../../../nbs/1_data/files/23_own_files.ipynb #c76e3449
 def read_own_folder(folder: Path, options: dict) -> FileContent:
     "What a folder with a table of samples and npy files holds."
-    table = next(p for p in (folder/'samples.csv', folder/'samples.parquet') if p.is_file())
-    read_columns = containers.read_csv if table.suffix == '.csv' else containers.read_parquet
-    columns = read_columns(table, options['memory'])
+    table, columns = _table_in(folder, options)
     n = len(next(iter(columns.values()), ()))
-    ids, x, length, notes = _column(columns, 'id'), {}, {}, []
+    x, length, notes, unread = {}, {}, [], []
+    ids = _ids(columns, n, table)
+    has_ids = ids != [str(i) for i in range(n)] or column(columns, 'id') is not None
     for p in sorted(folder.iterdir()):
+        if p.name.startswith('.') or p == table: continue
+        name = p.stem if p.is_file() else p.name
         if p.suffix == '.npy' and p.is_file():
-            x[p.stem] = _stacked(p, n)
-        elif p.is_dir() and any(p.glob('*.npy')):
-            if ids is None:
-                reject('arrays per sample need ids', table, 'a column id', ', '.join(columns))
-            x[p.name], length[p.name] = _one_file_each(p, ids, options, notes)
-    if not x: reject('no features beside the table', folder, 'NAME.npy or NAME/ID.npy', 'none')
-    length = _given_lengths(columns, x, n) | length
+            if not is_column(name): _add(x, name, _stacked(p, n), notes)
+        elif p.is_dir() and next(p.rglob('*.npy'), None) and not is_column(name):
+            if not has_ids:
+                reject('arrays per sample need ids', table, 'a column id', ', '.join(columns),
+                       'add a column id')
+            stacked, frames = _one_file_each(p, ids, options, notes)
+            _add(x, name, stacked, notes)
+            length[name.replace('.', '_')] = frames
+        else: unread.append(p.name)
+    if unread: notes.append(f'not read: {", ".join(unread[:8])}')
+    if not x:
+        reject('no features beside the table', folder, 'NAME.npy or NAME/ID.npy',
+               ', '.join(unread) or 'none', 'save each modality as NAME.npy beside the table')
+    length = lengths_of(columns, x, n, notes) | length
     return _content('table and npy', columns, x, length, n, notes, table)

@@ -53,20 +53,24 @@ class Source:
 # %% ../../../nbs/1_data/files/12_pickle_machine.ipynb #6be5b013
 _SMALL = 160*MB          # memory that a file may take for small objects, whatever its size
 _STEPS = 1_000_000       # opcodes that a file may have, whatever its size,
-_BYTES_A_STEP = 48       # and one more for so many of its bytes
+_BYTES_A_STEP = 2        # and one more for so many of its bytes: a small number has two
+_TRUST = 'if you trust it, allow it: memory={} (on the command line --memory {}M)'
 
 # %% ../../../nbs/1_data/files/12_pickle_machine.ipynb #29474aff
 class PickleMachine:
-    "Runs one pickle from a `Source`; `run()` returns the object that it describes."
+    """Runs one pickle from a `Source`; `run()` returns the object that it describes.
 
-    def __init__(self, source: Source) -> None:
+    memory: bytes that the objects may take where that is more than the file explains."""
+
+    def __init__(self, source: Source, memory: int | None = None) -> None:
         self.source = source
         self.stack: list = []
         self.marks: list[int] = []              # heights of the stack at which a group was opened
         self.memo: dict[int, Any] = {}
         self.unbuilt: dict[int, Any] = {}       # arrays that wait for their data, by id
-        self.bytes_left = source.size + _SMALL
-        self.steps_left = _STEPS + source.size//_BYTES_A_STEP
+        self.limit = max(source.size + _SMALL, memory or 0)
+        self.bytes_left = self.limit
+        self.steps_left = source.size if memory else _STEPS + source.size//_BYTES_A_STEP
 
     def fail(self, what: str, **parts: object) -> NoReturn:
         "Raise a `FormatError` that names the byte; `parts`: `expected`, `found`, `do`."
@@ -77,8 +81,8 @@ class PickleMachine:
         self.bytes_left -= n
         if self.bytes_left < 0:
             self.fail('the pickle asks for more memory than its size explains',
-                      expected=f'at most {self.source.size + _SMALL} bytes', found='more',
-                      do='this looks like a bomb; do not open it with another tool')
+                      expected=f'at most {self.limit} bytes', found='more',
+                      do=f'it may be a bomb; {_TRUST.format(4*self.limit, 4*self.limit//MB)}')
 
 # %% ../../../nbs/1_data/files/12_pickle_machine.ipynb #7a5287f8
 @patch
@@ -135,7 +139,7 @@ def run(self: PickleMachine) -> object:
         self.steps_left -= 1
         if self.steps_left < 0:
             self.fail('the pickle has more steps than its size explains',
-                      do='this looks like a bomb')
+                      do=f'it may be a bomb; {_TRUST.format(self.limit, self.limit//MB)}')
         if code[0] == stop: return self.pop()
         handler = _HANDLERS.get(code[0])
         if handler is None: self.refuse(code)

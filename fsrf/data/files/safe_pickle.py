@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 import numpy as np
 from fastcore.basics import patch
-from .limits import open_regular
+from ...core import FormatError
+from .limits import FETCH_AGAIN, MB, open_regular, refuse_foreign
 from .pickle_machine import PickleMachine, Source
 from .pickle_names import Token
 from .pickle_opcodes import PLAIN
@@ -67,15 +68,46 @@ def check_new(self: PickleMachine, new: list, entered: set[int]) -> None:
         self.fail('the data contain themselves', expected='a tree', found='a loop')
     if len(entered) > 10_000_000: self.fail('too many containers')
 
+# %% ../../../nbs/1_data/files/19_safe_pickle.ipynb #e4707166
+def _newlines(path: Path | str) -> tuple[int, int]:
+    "How many newlines the file has, and how many of them follow a carriage return."
+    newlines = pairs = 0
+    last = b''
+    with open(path, 'rb') as file:
+        while block := file.read(MB):
+            newlines += block.count(b'\n')
+            pairs += block.count(b'\r\n') + (last == b'\r' and block[:1] == b'\n')
+            last = block[-1:]
+    return newlines, pairs
+
+def _explained(path: Path | str, error: FormatError) -> FormatError:
+    "The error of a damaged pickle, with the accident that the bytes of the file show."
+    found = f'{error.what} ({error.parts["where"]})'
+    with open(path, 'rb') as file:
+        file.seek(max(0, file.seek(0, 2) - 4096))
+        tail = file.read()
+    if len(tail) > 15 and not tail[-16:].strip(b'\0'):
+        return FormatError('the end of the file is filled with zeros', where=path, found=found,
+                           expected='a whole file', do='the download stopped: ' + FETCH_AGAIN)
+    newlines, pairs = _newlines(path)
+    if not newlines or pairs < newlines: return error
+    return FormatError('the newlines of this pickle were changed: it was moved as text', found=found,
+                       where=path, expected=r'newlines as written (\n)',
+                       do=r'all are \r\n now: fetch it again as binary (git: `*.pkl binary` in '
+                          '.gitattributes; ftp: binary; unzip without -a)')
+
 # %% ../../../nbs/1_data/files/19_safe_pickle.ipynb #e294dfa6
-def load_pickle(path: Path | str) -> Any:
+def load_pickle(path: Path | str, memory: int | None = None) -> Any:
     """What the pickle at `path` describes, in arrays, numbers, strings and plain containers.
 
-    Raises a `FormatError` for everything else, which names the byte and what to do."""
+    memory: bytes that it may need, for a file that one trusts. Raises a `FormatError` for
+    everything else, which names the byte and what to do."""
+    refuse_foreign(path)
     file, size = open_regular(path)
     with file:
-        machine = PickleMachine(Source(file, size, path))
-        data = machine.finish(machine.run())
+        machine = PickleMachine(Source(file, size, path), memory)
+        try: data = machine.finish(machine.run())
+        except FormatError as error: raise _explained(path, error) from error
         end = machine.source.pos
         if end != size:
             machine.fail('the file goes on after its pickle', expected=f'{end} bytes',

@@ -10,7 +10,8 @@ import pickle
 from pathlib import Path
 import numpy as np
 from ...core import atomic_file
-from ..dataset import PARTS, MultimodalDataset
+from ..arrays import PARTS, UNLABELLED
+from ..dataset import MultimodalDataset
 from .content import reject
 
 # %% ../../../nbs/1_data/files/25_write.ipynb #011b553a
@@ -36,45 +37,53 @@ def _mmsa_part(ds, rows):
     return out | _mmsa_labels(part)
 
 def _mmsa_labels(ds):
-    if ds.task == 'regression':
-        sign, words = np.sign(ds.y), np.array(['Negative', 'Neutral', 'Positive'])
-        return dict(regression_labels=ds.y, classification_labels=sign + 1,
-                    annotations=words[sign.astype(int) + 1])
     if ds.task == 'multilabel-binary': return dict(classification_labels=ds.y)
+    if ds.task == 'regression':
+        known, sign = ds.labelled, np.sign(np.nan_to_num(ds.y)).astype(np.int64)
+        words = np.where(known, np.array(['Negative', 'Neutral', 'Positive'])[sign + 1], '')
+        return dict(regression_labels=ds.y, annotations=words,
+                    classification_labels=np.where(known, sign + 1, -1).astype(ds.y.dtype))
     names = np.array(ds.class_names or ('0', '1'))
     return dict(classification_labels=ds.y, regression_labels=ds.y.astype(np.float32),
-                annotations=names[ds.y])
+                annotations=np.where(ds.labelled, names[ds.y], ''))
 
 # %% ../../../nbs/1_data/files/25_write.ipynb #cd28b1fe
-_FIELDS = {'id', 'raw_text', 'text_bert', 'annotations', 'text', 'vision'}
+_FIELDS = {'id', 'raw_text', 'text_bert', 'annotations', 'text', 'vision', 'regression_labels',
+           'classification_labels'}
+
+def _check_names(ds):
+    "No modality has the name of a field of the layout."
+    taken = {m for m in ds.x if m in _FIELDS or m.endswith('_lengths')}
+    if taken:
+        reject('a modality has the name of a field', ds.name, 'language, audio, visual, ...', taken,
+               'rename it')
 
 def write_mmsa(ds: MultimodalDataset, path: Path | str) -> Path:
-    "Write a data set with a split as an MMSA pickle, whole or not at all; returns the path."
-    if ds.split is None or set(np.unique(ds.split)) - set(PARTS):
-        found = None if ds.split is None else sorted(set(ds.split))
-        reject('no split to write', ds.name, ', '.join(PARTS), found,
-               'set ds.split first; samples without a label go into an npz')
-    taken = set(ds.x) & _FIELDS
-    if taken:
-        reject('a modality has the name of a field', ds.name, 'language, audio, visual, ...', taken)
-    rows = {p: np.flatnonzero(ds.split == p) for p in PARTS if (ds.split == p).any()}
+    "Write a data set with a split or folds as an MMSA pickle, whole or not at all; the path."
+    _check_names(ds)
+    if ds.split is None and ds.folds is None:
+        reject('neither a split nor folds to write', ds.name, ', '.join(PARTS), None,
+               'write an npz, or give the file a split')
+    split = ds.assignment() if ds.split is None else ds.split
+    rows = {p: np.flatnonzero(split == p) for p in (*PARTS, UNLABELLED) if (split == p).any()}
     order = np.argsort(np.concatenate(list(rows.values())), kind='stable')
     content = {p: _mmsa_part(ds, i) for p, i in rows.items()}
-    content['fsrf'] = dict(task=ds.task, class_names=list(ds.class_names), name=ds.name,
-                           order=order)
+    own = dict(task=ds.task, class_names=list(ds.class_names), name=ds.name, order=order,
+               fields=[_MMSA.get(m, m) for m in ds.x], folds=ds.folds, split=ds.split is not None,
+               groups=ds.meta.get('groups'), metrics=ds.metrics)
+    content['fsrf'] = {k: v for k, v in own.items() if v is not None}
     with atomic_file(path) as file: _Pickler(file, 4).dump(content)
     return Path(path)
 
 # %% ../../../nbs/1_data/files/25_write.ipynb #c5b4f680
 def write_npz(ds: MultimodalDataset, path: Path | str) -> Path:
     "Write a data set in the schema of `read_own_npz`; returns the path."
-    names = list(ds.class_names)
-    named = names and ds.y.ndim == 1 and names == sorted(names)   # a reader sorts names
     arrays = {f'x_{m}': a for m, a in ds.x.items()}
     arrays |= {f'length_{m}': n for m, n in ds.length.items()}
-    y = np.where(ds.labelled, np.array(names)[ds.y], '') if named else ds.y
-    arrays |= dict(y=y, id=np.array(ds.ids))
-    optional = dict(split=ds.split, folds=ds.folds, group=ds.meta.get('groups'))
+    arrays |= dict(y=ds.y, id=np.array(ds.ids), task=np.array(ds.task),
+                   class_names=np.array(ds.class_names, 'U'), metrics=np.array(ds.metrics))
+    optional = dict(split=ds.split, folds=ds.folds, group=ds.meta.get('groups'),
+                    text=ds.meta.get('text', ds.meta.get('raw_text')))
     arrays |= {k: a for k, a in optional.items() if a is not None}
     np.savez(path, **arrays)
     return Path(path)
