@@ -67,9 +67,10 @@ def reject(what: str, where: object, expected: object = None, found: object = No
 
 # %% ../../../nbs/1_data/files/15_content.ipynb #c85a4e30
 def row_names(content: FileContent) -> list[str]:
-    "What messages call each sample: `row 3 of test (v1[2])`."
-    if content.split is None: return [f'row {i} ({name})' for i, name in enumerate(content.ids)]
-    count, names = {}, []
+    "What messages call each sample: `row 3 (v1[2])`; in a file of parts `row 3 of test (v1[2])`."
+    split, count, names = content.split, {}, []
+    is_by_part = split is not None and (split[1:] != split[:-1]).sum() < len(set(split.tolist()))
+    if not is_by_part: return [f'row {i} ({name})' for i, name in enumerate(content.ids)]
     for name, part in zip(content.ids, content.split.tolist(), strict=True):
         names.append(f'row {count.setdefault(part, 0)} of {part} ({name})')
         count[part] += 1
