@@ -263,7 +263,7 @@ def test_a_table_may_spell_it_the_other_way_and_be_cut_at_zero(tmp_path):
 @pytest.mark.parametrize(
     ("labels", "split", "words"),
     [
-        (["a", "b"] * 6, None, "own/samples.csv, row 2"),
+        (["a", "b"] * 6, None, "own/samples.csv, y, row 2"),
         ([0, 1] * 6, None, "an unlabelled sample has a label"),
         (blanked(["a", "b"] * 6), SPLIT, "row 2"),
         ([-1, *[0, 1] * 5, 0], SPLIT, "'unlabelled' in split"),
