@@ -71,7 +71,7 @@ def hash_arrays(arrays: Mapping[str, np.ndarray]) -> str:
     sha = hashlib.sha256()
     for name in sorted(arrays):
         a = np.ascontiguousarray(arrays[name])
-        if a.dtype.kind in 'OU': a = np.array([str(v) for v in a.ravel()], dtype='S')
+        if a.dtype.kind in 'OU': a = np.array([str(v).encode() for v in a.ravel()], dtype='S')
         sha.update(f'{name}|{a.dtype.str}|{a.shape}|'.encode())
         sha.update(a.tobytes() if a.dtype.kind == 'S' else memoryview(a.reshape(-1)).cast('B'))
     return sha.hexdigest()

@@ -263,11 +263,11 @@ def test_a_table_may_spell_it_the_other_way_and_be_cut_at_zero(tmp_path):
 @pytest.mark.parametrize(
     ("labels", "split", "words"),
     [
-        (["a", "b"] * 6, None, "own/samples.csv, row 2"),
+        (["a", "b"] * 6, None, "own/samples.csv, y, row 2"),
         ([0, 1] * 6, None, "an unlabelled sample has a label"),
         (blanked(["a", "b"] * 6), SPLIT, "row 2"),
         ([-1, *[0, 1] * 5, 0], SPLIT, "'unlabelled' in split"),
-        (["nan", *np.linspace(0, 1, 11)], SPLIT, "y, row 0"),
+        (["nan", *np.linspace(0, 1, 11)], SPLIT, "row 0 (s0)"),
     ],
 )
 def test_a_label_in_the_wrong_place_is_named(tmp_path, labels, split, words):
@@ -287,9 +287,10 @@ def test_data_check_counts_them_and_says_nothing_against_them(tmp_path):
     assert leaks(keys, split) == {("test", "unlabelled"): ["b"]}
 
 
-def test_an_mmsa_pickle_cannot_hold_them(tmp_path):
-    with pytest.raises(FsrfError, match="go into an npz"):
-        write_mmsa(small(), tmp_path / "own.pkl")
+def test_an_mmsa_pickle_holds_them(tmp_path):
+    ds = small()
+    back = read(write_mmsa(ds, tmp_path / "own.pkl"), name=ds.name)
+    assert back.sha256 == ds.sha256 and (~back.labelled).sum() == (~ds.labelled).sum() > 0
 
 
 # --- training -------------------------------------------------------------------------------------

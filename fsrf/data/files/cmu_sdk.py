@@ -139,6 +139,7 @@ def _lists_in(source):
                 found[target.id.replace('_', ' ')] = ast.literal_eval(statement.value)
     return found
 
+# %% ../../../nbs/1_data/files/20_cmu_sdk.ipynb #f7e121fc
 def _lists_of(path):
     "{name of a list: videos} of a file of folds, or one of many errors."
     if path.stat().st_size > 2**24: raise ValueError('larger than 16 MB')
@@ -209,6 +210,7 @@ def _label_files(first, paths, notes):
                'name the files without the labels that you do not want')
     return scores + [p for p in named if p not in scores]
 
+# %% ../../../nbs/1_data/files/20_cmu_sdk.ipynb #ffbc9627
 def roles_of(paths: list[Path], memory: int | None,
              notes: list[str]) -> tuple[dict[str, Path], dict[str, Path]]:
     "{'words': path, 'labels': path, ROOT: path of each other stream}; other labels' paths."

@@ -160,6 +160,7 @@ def _lines(path: Path | str) -> tuple[list[str], list[tuple[int, list[str]]]]:
                      ', '.join(twice), 'keep one of them')
     return head, lines[1:]
 
+# %% ../../../nbs/1_data/files/18_containers.ipynb #4b297fe1
 def read_csv(path: Path | str, memory: int | None = None,
              text: Collection[str] = ()) -> dict[str, np.ndarray]:
     """{column: array (rows,)} of a CSV file with a header (UTF-8, comma).

@@ -38,6 +38,7 @@ def _is_modality(key, a, n):
 
 def _three_axes(a): return a.reshape(len(a), 1, -1) if a.ndim < 3 else a
 
+# %% ../../../nbs/1_data/files/23_own_files.ipynb #2178ce02
 def _features(columns, n, options, notes):
     "{modality: (n, T, d)} among the arrays of an npz."
     found = {k: a for k, a in columns.items() if _is_modality(k, a, n)}
@@ -174,6 +175,7 @@ def _stacked(path, n):
                'give each row of the table its row of the array')
     return np.array(a[:, None] if a.ndim == 2 else a, np.float32)
 
+# %% ../../../nbs/1_data/files/23_own_files.ipynb #dface03d
 def _file_of(folder, name):
     "The file of the sample `name` in a folder, which it cannot leave; None if there is none."
     flat = [name.replace('/', join) for join in ('_', '$_$')]
@@ -225,6 +227,11 @@ def _table_in(folder, options):
         columns[p.stem] = containers.read_npy(p)
     return table, {k: a for k, a in columns.items() if k}
 
+def _need_ids(columns, table):
+    if column(columns, 'id') is not None or any(k.lower() in CLIPS for k in columns): return
+    reject('arrays per sample need ids', table, 'a column id', ', '.join(columns),
+           'add a column id')
+
 # %% ../../../nbs/1_data/files/23_own_files.ipynb #c76e3449
 def read_own_folder(folder: Path, options: dict) -> FileContent:
     "What a folder with a table of samples and npy files holds."
@@ -232,16 +239,13 @@ def read_own_folder(folder: Path, options: dict) -> FileContent:
     n = len(next(iter(columns.values()), ()))
     x, length, notes, unread = {}, {}, [], []
     ids = _ids(columns, n, table)
-    has_ids = ids != [str(i) for i in range(n)] or column(columns, 'id') is not None
     for p in sorted(folder.iterdir()):
         if p.name.startswith('.') or p == table: continue
-        name = p.stem if p.is_file() else p.name
-        if p.suffix == '.npy' and p.is_file():
-            if not is_column(name): _add(x, name, _stacked(p, n), notes)
+        name, is_array = p.stem if p.is_file() else p.name, p.is_file() and p.suffix == '.npy'
+        if is_array and is_column(name): continue
+        if is_array: _add(x, name, _stacked(p, n), notes)
         elif p.is_dir() and next(p.rglob('*.npy'), None) and not is_column(name):
-            if not has_ids:
-                reject('arrays per sample need ids', table, 'a column id', ', '.join(columns),
-                       'add a column id')
+            _need_ids(columns, table)
             stacked, frames = _one_file_each(p, ids, options, notes)
             _add(x, name, stacked, notes)
             length[name.replace('.', '_')] = frames

@@ -61,11 +61,12 @@ def _raw_labels(samples: list, where: str, limit: int) -> np.ndarray:
 def _cut(sequences: list, told: list, what: str, notes: list[str]) -> list:
     "The sequences (t, d) up to the lengths that the samples tell."
     told = [int(n) if isinstance(n, (int, np.integer)) else -1 for n in told]
-    wrong = [i for i, (a, n) in enumerate(zip(sequences, told, strict=True)) if not 0 <= n <= len(a)]
+    fits = [0 <= n <= len(a) for a, n in zip(sequences, told, strict=True)]
+    wrong = [i for i, fit in enumerate(fits) if not fit]
     if wrong:
         notes.append(f'{what}: {len(wrong)} lengths do not fit their arrays (the first: '
                      f'{told[wrong[0]]}, sample {wrong[0]}); the arrays are taken whole')
-    return [a[:n] if 0 <= n <= len(a) else a for a, n in zip(sequences, told, strict=True)]
+    return [a[:n] if fit else a for a, n, fit in zip(sequences, told, fits, strict=True)]
 
 def _list_content(samples: list, words: list, split: np.ndarray | None, notes: list[str],
                   where: str, limit: int, options: dict) -> FileContent:

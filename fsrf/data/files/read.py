@@ -99,6 +99,7 @@ def _load_folder(folder, options):
            'samples.csv and npy, .csd files, MFN .h5 files, or train/dev/test.pkl',
            ', '.join(p.name for p in files[:8]) or 'no files', 'name the data file itself')
 
+# %% ../../../nbs/1_data/files/24_read.ipynb #73dc213e
 def _kind_in_folder(path):
     "As `_kind`; a file that is no data, and is not called so, is text: a page, a paper."
     try: return _kind(path)

@@ -91,8 +91,8 @@ def _explained(path: Path | str, error: FormatError) -> FormatError:
                            expected='a whole file', do='the download stopped: ' + FETCH_AGAIN)
     newlines, pairs = _newlines(path)
     if not newlines or pairs < newlines: return error
-    return FormatError('the newlines of this pickle were changed: it was moved as text', found=found,
-                       where=path, expected=r'newlines as written (\n)',
+    return FormatError('the newlines of this pickle were changed: it was moved as text',
+                       where=path, found=found, expected=r'newlines as written (\n)',
                        do=r'all are \r\n now: fetch it again as binary (git: `*.pkl binary` in '
                           '.gitattributes; ftp: binary; unzip without -a)')
 

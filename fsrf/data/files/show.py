@@ -59,15 +59,20 @@ def _plot_missing(ax, rows):
     ax.legend()
 
 # %% ../../../nbs/1_data/files/27_show.ipynb #53989129
+def _quantiles(x, length):
+    "(5, d): least, 5 %, median, 95 % and most of each column, in the order of the medians."
+    frames = x[np.arange(x.shape[1]) < length[:, None]][:200_000]
+    finite = np.where(np.isfinite(frames), frames, np.nan)
+    quantiles = np.nanpercentile(finite, [0, 5, 50, 95, 100], axis=0)
+    return quantiles[:, np.argsort(quantiles[2])]
+
+# %% ../../../nbs/1_data/files/27_show.ipynb #c83af55e
 def _plot_ranges(ax, content):
     "Per column, sorted by its median: the middle 90 % of its values and its extremes."
     left, ticks = 0, {}
     for m, x in content.x.items():
-        frames = x[np.arange(x.shape[1]) < content.length[m][:, None]][:200_000]
-        if not len(frames): continue
-        finite = np.where(np.isfinite(frames), frames, np.nan)
-        quantiles = np.nanpercentile(finite, [0, 5, 50, 95, 100], axis=0)
-        least, low, median, high, most = quantiles[:, np.argsort(quantiles[2])]
+        if not content.length[m].any(): continue
+        least, low, median, high, most = _quantiles(x, content.length[m])
         at = left + np.linspace(0, 100, len(median))
         line, = ax.plot(at, median, lw=1.2)
         band = dict(color=line.get_color(), lw=0, step='mid')
@@ -82,21 +87,25 @@ def _plot_ranges(ax, content):
     ax.grid(axis='x', visible=False)
 
 # %% ../../../nbs/1_data/files/27_show.ipynb #ddc4315e
+def _plot_all(fig, content):
+    rows = {m: _feature_row(x, content.length[m]) for m, x in content.x.items()}
+    (labels, lengths), (missing, ranges) = fig.subplots(2, 2)
+    _plot_labels(labels, content)
+    _plot_lengths(lengths, content)
+    _plot_missing(missing, rows)
+    _plot_ranges(ranges, content)
+    fig.suptitle(f'{content.name}: {content.layout}, {len(content)} samples')
+
+# %% ../../../nbs/1_data/files/27_show.ipynb #4429ffcf
 def show(path: Path | str | list, out: Path | str | None = None, **options: object) -> Path:
     "Draw one page of plots of a file to `out` (default: NAME.png here); returns its path."
     from matplotlib.figure import Figure
     import seaborn as sns
     content = load(path, **options)
-    rows = {m: _feature_row(x, content.length[m]) for m, x in content.x.items()}
     out = Path(out or f'{content.name}.png')
     with sns.axes_style('whitegrid'), sns.color_palette('colorblind'):
         fig = Figure(figsize=(11, 7), layout='constrained')
-        (labels, lengths), (missing, ranges) = fig.subplots(2, 2)
-        _plot_labels(labels, content)
-        _plot_lengths(lengths, content)
-        _plot_missing(missing, rows)
-        _plot_ranges(ranges, content)
-        fig.suptitle(f'{content.name}: {content.layout}, {len(content)} samples')
+        _plot_all(fig, content)
         out.parent.mkdir(parents=True, exist_ok=True)
         fig.savefig(out, dpi=110)
     return out
