@@ -1573,6 +1573,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'fsrf.report.compare': { 'fsrf.report.compare._paired': ('7_report/compare.html#_paired', 'fsrf/report/compare.py'),
                                      'fsrf.report.compare._require': ('7_report/compare.html#_require', 'fsrf/report/compare.py'),
                                      'fsrf.report.compare.compare_text': ('7_report/compare.html#compare_text', 'fsrf/report/compare.py'),
+                                     'fsrf.report.compare.difference_line': ( '7_report/compare.html#difference_line',
+                                                                              'fsrf/report/compare.py'),
                                      'fsrf.report.compare.from_reference': ( '7_report/compare.html#from_reference',
                                                                              'fsrf/report/compare.py'),
                                      'fsrf.report.compare.is_sure': ('7_report/compare.html#is_sure', 'fsrf/report/compare.py'),

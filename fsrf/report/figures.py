@@ -100,7 +100,8 @@ def rate_means(rows: pd.DataFrame, low: float, high: float,
     def mean_between(curve):
         return curve.loc[:, (curve.columns >= low) & (curve.columns <= high)].mean(axis=1)
     means = {method: mean_between(curve) for method, curve in curves(rows, metric).items()}
-    return pd.concat(means).rename_axis(['method', 'seed', 'repeat', 'fold']).rename(f'p={low:g}..{high:g}')
+    runs = pd.concat(means).rename_axis(['method', 'seed', 'repeat', 'fold'])
+    return runs.rename(f'p={low:g}..{high:g}')
 
 # %% ../../nbs/7_report/03_figures.ipynb #684eba4b
 def _curve_look(method, busy):
