@@ -80,9 +80,9 @@ def tuned_for(tuned: dict | None, dataset: str, method: str) -> tuple[dict, dict
     return train, config
 
 # %% ../../nbs/8_runs/08_grid.ipynb #4fe15ebc
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=None)
 def cached_dataset(name: str) -> MultimodalDataset:
-    "`load_dataset`, the last few kept: a grid asks for the same ones again and again."
+    "`load_dataset`, kept: a grid asks for the same sets again and again. `plan` lets them go."
     return load_dataset(name)
 
 # %% ../../nbs/8_runs/08_grid.ipynb #3fac3bd0
@@ -152,7 +152,7 @@ def grid_specs(datasets: Sequence[str], methods: Sequence[str], seeds: Sequence[
         specs.append(RunSpec(
             method, dataset, seed, folds=fold_numbers(ds, folds), repeat=seed % ds.n_repeats,
             config=config, train=train, evaluation=settings.get('evaluation', {}),
-            plugin=plugin, device=device))
+            plugin=plugin, device=device, data_sha256=ds.sha256))
     _check_parts(specs)
     return specs
 
@@ -166,11 +166,12 @@ def _check_parts(specs: Sequence[RunSpec]) -> None:
 def plan(datasets: Sequence[str], methods: Sequence[str], seeds: Sequence[int],
          **grid_settings: Any) -> tuple[list[RunSpec], list[str]]:
     "The grid, checked, with the runs' ids: ([RunSpec], [id]). `grid_settings`: see `grid_specs`."
-    specs = grid_specs(datasets, methods, seeds, **grid_settings)
+    cached_dataset.cache_clear()  # a file may have changed since the last plan
+    try: specs = grid_specs(datasets, methods, seeds, **grid_settings)
+    finally: cached_dataset.cache_clear()
     template = template_path()
     check_parameters(template, [*specs[0].parameters(), 'out_dir'])
-    hashes = {name: cached_dataset(name).sha256 for name in datasets}
-    ids = [run_id(spec, data_sha256=hashes[spec.dataset], template=template) for spec in specs]
+    ids = [run_id(spec, data_sha256=spec.data_sha256, template=template) for spec in specs]
     return specs, ids
 
 # %% ../../nbs/8_runs/08_grid.ipynb #b901545b
