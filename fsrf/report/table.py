@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np, pandas as pd
 from fastcore.basics import patch
 from ..core import FsrfError, find_root
+from ..evaluation import stats
 from ..evaluation.rows import RUN
-from ..evaluation.stats import FEWEST, Interval, interval
+from ..evaluation.stats import FEWEST, Interval
 from ..methods.base import METHODS, floor_names
 
 # %% ../../nbs/7_report/01_table.ipynb #501ba2fe
@@ -73,7 +74,7 @@ _RUN = ['method', 'seed', 'repeat', 'fold']
 def run_lines(rows: pd.DataFrame, metric: str | None = None) -> pd.DataFrame:
     """One line per run of one data set: `metric` (default: the headline) under each subset.
 
-    Index (method, seed, repeat, fold); columns the proper subsets, their mean `avgK`, and the full set.
+    Index (method, seed, repeat, fold); columns: proper subsets, their mean `avgK`, the full set.
     """
     one_dataset(rows)
     metric = metric or headline(rows)
@@ -118,7 +119,7 @@ def repeats(lines: pd.DataFrame | pd.Series) -> tuple[np.ndarray, int]:
 def run_interval(lines: pd.DataFrame | pd.Series) -> Interval:
     "Mean and interval of one method's lines, index (seed, repeat, fold)."
     values, folds = repeats(lines)
-    return interval(values, folds=folds)
+    return stats.interval(values, folds=folds)
 
 # %% ../../nbs/7_report/01_table.ipynb #6e906626
 @dataclasses.dataclass

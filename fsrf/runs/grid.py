@@ -10,7 +10,7 @@ __all__ = ['parse_settings', 'method_settings', 'tuned_for', 'cached_dataset', '
 import concurrent.futures as cf
 import contextlib, dataclasses, itertools, json, os, re, time
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 from ..core import FsrfError, pick_device, seeded, write_atomic
@@ -80,7 +80,7 @@ def tuned_for(tuned: dict | None, dataset: str, method: str) -> tuple[dict, dict
     return train, config
 
 # %% ../../nbs/8_runs/08_grid.ipynb #4fe15ebc
-@lru_cache(maxsize=None)
+@cache
 def cached_dataset(name: str) -> MultimodalDataset:
     "`load_dataset`, kept: a grid asks for the same sets again and again. `plan` lets them go."
     return load_dataset(name)
