@@ -301,7 +301,8 @@ def test_report_from_a_file_of_rows(tmp_path, monkeypatch):
     example_rows().to_csv("rows.csv", index=False)
     code, printed, error = call("report", "rows.csv", "--out", "made")
     assert code == 0, error
-    assert "interval above 0" in printed and "made/fig_missing_rate.svg" in printed
+    assert "3 seeds cannot tell" in printed and "--seeds 0-4" in printed
+    assert "made/fig_missing_rate.svg" in printed
     table = pd.read_csv("made/table_inter.csv").set_index(["method", "column"])["mean"]
     assert table["fsrf", "avg6"] == pytest.approx(0.715)
     assert table["majority", "{l}"] == pytest.approx(0.5)

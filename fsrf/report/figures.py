@@ -16,10 +16,11 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from ..core import FsrfError, find_root, stable_seed, write_atomic
-from ..evaluation.stats import curve_band
+from ..data.synthetic import named_config
 from ..methods.base import floor_names
 from fsrf.report.table import (
-    headline, inter_table, is_percent, method_label, metric_label, one_dataset, seed_lines,
+    headline, inter_table, is_percent, method_label, metric_label, one_dataset, over_text,
+    run_interval, whole_seeds,
 )
 
 # %% ../../nbs/7_report/03_figures.ipynb #249adb9c
@@ -72,35 +73,36 @@ def figure_order(methods: Iterable[str]) -> list[str]:
 
 # %% ../../nbs/7_report/03_figures.ipynb #560b1229
 def curves(rows: pd.DataFrame, metric: str | None = None) -> dict[str, pd.DataFrame]:
-    "{method: frame seeds x rates} of `metric` under intra-modality missingness of one data set."
+    "{method: frame runs x rates} of `metric` under intra-modality missingness of one data set."
     dataset, metric = one_dataset(rows), metric or headline(rows)
     chosen = (rows.protocol == 'intra') & (rows.metric == metric) & (rows.split == 'test')
     tested = rows[chosen]
     if not len(tested):
         raise FsrfError('no rows of the missing-rate protocol', where=dataset,
                         expected='protocol intra, split test')
-    draws = tested.groupby(['method', 'seed', 'fold', 'p'], sort=False).value
+    draws = tested.groupby(['method', 'seed', 'repeat', 'fold', 'p'], sort=False).value
     per_run = draws.mean().unstack('p').sort_index(axis=1)
     gaps = per_run.isna().any(axis=1)
     if gaps.any():
         raise FsrfError('a run lacks a missing rate', where=dataset, found=per_run.index[gaps][0])
-    per_seed, _ = seed_lines(per_run)
-    by_method = per_seed.groupby(level='method', sort=False)
+    per_run, _ = whole_seeds(per_run)
+    by_method = per_run.groupby(level='method', sort=False)
     return {method: curve.droplevel('method') for method, curve in by_method}
 
 # %% ../../nbs/7_report/03_figures.ipynb #bd550a62
 def curve_means(rows: pd.DataFrame, metric: str | None = None) -> pd.DataFrame:
-    "Mean over seeds of each method's curve: methods x rates."
+    "Mean over runs of each method's curve: methods x rates."
     means = {method: curve.mean() for method, curve in curves(rows, metric).items()}
     return pd.DataFrame(means).T.rename_axis('method')
 
 def rate_means(rows: pd.DataFrame, low: float, high: float,
                metric: str | None = None) -> pd.Series:
-    "Per (method, seed) of one data set: mean of `metric` over missing rates `low` to `high`."
+    "Per run of one data set: mean of `metric` over missing rates `low` to `high`."
     def mean_between(curve):
         return curve.loc[:, (curve.columns >= low) & (curve.columns <= high)].mean(axis=1)
     means = {method: mean_between(curve) for method, curve in curves(rows, metric).items()}
-    return pd.concat(means).rename_axis(['method', 'seed']).rename(f'p={low:g}..{high:g}')
+    runs = pd.concat(means).rename_axis(['method', 'seed', 'repeat', 'fold'])
+    return runs.rename(f'p={low:g}..{high:g}')
 
 # %% ../../nbs/7_report/03_figures.ipynb #684eba4b
 def _curve_look(method, busy):
@@ -111,17 +113,16 @@ def _curve_look(method, busy):
 
 # %% ../../nbs/7_report/03_figures.ipynb #fa47a459
 def _curve(ax, method, curve, busy):
-    "A method's mean curve and its band; `curve`: frame seeds x rates."
+    "A method's mean curve and its band; `curve`: frame runs x rates."
     color, marker, line = method_style(method)
     if method == 'majority':
         ax.axhline(curve.to_numpy().mean(), color=color, linestyle=line, lw=1.2,
                    label='majority class (floor)', zorder=1)
         return
-    rates, scores = curve.columns.to_numpy(float), curve.to_numpy()
-    ax.plot(rates, scores.mean(0), color=color, marker=marker, linestyle=line,
+    rates, (mean, lo, hi) = curve.columns.to_numpy(float), run_interval(curve)
+    ax.plot(rates, mean, color=color, marker=marker, linestyle=line,
             label=method_label(method), **_curve_look(method, busy))
-    if len(scores) == 1 or (busy and method not in MAIN): return
-    _, lo, hi = curve_band(scores)
+    if np.isnan(lo).any() or (busy and method not in MAIN): return
     ax.fill_between(rates, lo, hi, color=color, alpha=.08 if method in floor_names() else .16, lw=0,
                     zorder=1)
 
@@ -150,15 +151,15 @@ def new_figure(width: float, height: float) -> ShownFigure:
     "An empty figure of `width` x `height` inches."
     return ShownFigure(figsize=(width, height), layout='constrained')
 
-def panel_grid(rows: pd.DataFrame, width: float = 4.6, height: float = 3.6, per_line: int = 3,
-               sharey: bool = False) -> tuple[ShownFigure, list[tuple[Axes, pd.DataFrame]]]:
+def panel_grid(rows: pd.DataFrame, width: float = 4.6, height: float = 3.6,
+               per_line: int = 3) -> tuple[ShownFigure, list[tuple[Axes, pd.DataFrame]]]:
     "A panel of `width` x `height` inches per data set: (figure, [(axes, the set's rows)])."
     groups = [group for _, group in rows.groupby('dataset', sort=False)]
     if not groups: raise FsrfError('no rows to draw')
     per_line = min(per_line, len(groups))
     lines = -(-len(groups)//per_line)
     fig = new_figure(width*per_line, height*lines)
-    axes = fig.subplots(lines, per_line, squeeze=False, sharey=sharey).ravel()
+    axes = fig.subplots(lines, per_line, squeeze=False).ravel()
     for ax in axes[len(groups):]: ax.set_visible(False)
     return fig, list(zip(axes, groups))
 
@@ -176,7 +177,7 @@ def _legend(fig):
 def missing_rate_figure(rows: pd.DataFrame, metric: str | None = None) -> ShownFigure:
     """F1 against the missing rate: a panel per data set, a curve per method.
 
-    Bands are 95 % intervals over seeds; the majority class is a line.
+    Bands are 95 % intervals of the mean at each rate; the majority class is a line.
     """
     fig, panels = panel_grid(rows)
     for ax, found in panels: _curve_panel(ax, found, metric or headline(found))
@@ -227,14 +228,36 @@ def _inter_panel(ax, table, label, busy):
     ax.grid(axis='y', alpha=.25, lw=.5)
 
 # %% ../../nbs/7_report/03_figures.ipynb #f9bc1fc4
+def _planted_last(rows):
+    "The real sets' groups of rows and the planted ones', without empty lists."
+    groups = [group for _, group in rows.groupby('dataset', sort=False)]
+    planted = [named_config(one_dataset(group)) is not None for group in groups]
+    halves = [[g for g, is_planted in zip(groups, planted) if is_planted == wanted]
+              for wanted in (False, True)]
+    return [half for half in halves if half]
+
+def _paired_panels(rows):
+    "Panels two to a line: real sets first, planted ones from a new line on."
+    halves = _planted_last(rows)
+    lines = [half[i:i + 2] for half in halves for i in range(0, len(half), 2)]
+    fig = new_figure(13, 2.4*len(lines))
+    axes = fig.subplots(len(lines), 2, squeeze=False)
+    panels = []
+    for row, line in zip(axes, lines):
+        panels += list(zip(row, line))
+        for ax in row[len(line):]: ax.set_visible(False)
+    return fig, panels
+
 def inter_figure(rows: pd.DataFrame, metric: str | None = None) -> ShownFigure:
     "The inter-modality table drawn: a panel per data set, points with 95 % intervals."
     busy = rows.method.nunique() > BUSY
-    fig, panels = panel_grid(rows, 13, 3., per_line=1) if busy else panel_grid(rows, width=6.4)
+    fig, panels = _paired_panels(rows) if busy else panel_grid(rows, width=6.4)
     for ax, found in panels:
         label = metric_label(metric or headline(found))
         _inter_panel(ax, inter_table(found, metric), label, busy)
+        if busy: ax.set_xlabel('')
         ax.set_title(one_dataset(found), fontsize=10)
+    if busy: fig.supxlabel('modalities that are present', fontsize=9)
     _legend(fig)
     return fig
 
@@ -284,16 +307,13 @@ def learning_figure(history: Sequence[dict]) -> ShownFigure:
 # %% ../../nbs/7_report/03_figures.ipynb #b77ab79f
 def figure_caption(name: str, rows: pd.DataFrame) -> str:
     "What a figure shows, from which rows, and which notebook made it."
-    counts = rows.groupby('dataset')[['seed', 'fold']].nunique()
-    def count(what):
-        low, high = counts[what].min(), counts[what].max()
-        if low < high: return f'{low} to {high} {what}s'
-        return f'{high} {what}' + ('s' if high > 1 else '')
-    of = count('seed')
-    if counts.fold.max() > 1: of += f' of {count("fold")}'
-    several = counts.seed.max() > 1
-    band = '95 % bootstrap interval over seeds' if several else 'no interval'
-    return f'nbs/paper/{name}.ipynb: {", ".join(sorted(set(rows.dataset)))}; {of}, {band}'
+    sets = rows.groupby('dataset', sort=False)
+    over = {}
+    for dataset, own in sets:
+        lines = own.drop_duplicates(['method', 'seed', 'repeat', 'fold'])
+        over.setdefault(over_text(lines), []).append(dataset)
+    told = '; '.join(f'{", ".join(names)}: {text}' for text, names in over.items())
+    return f'nbs/paper/{name}.ipynb: 95 % intervals; {told}'
 
 # %% ../../nbs/7_report/03_figures.ipynb #eb779bb5
 def save_figure(fig: Figure, name: str, *, caption: str | None = None,

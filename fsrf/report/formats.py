@@ -159,9 +159,8 @@ def html(self: Table) -> str:
         return f'{value}<br><small>{interval.replace(", ", "–")}</small>' if interval else value
     cells = self.cells(show)
     looks = pd.DataFrame('', index=cells.index, columns=cells.columns)
-    below = [m for m in cells.index if m in floor_names()]
-    looks.loc[below] = 'color: #666;'
-    looks.loc[below[:1]] += ' border-top: 1px solid #999;'
+    looks.loc[[m for m in cells.index if m in floor_names()]] = 'color: #666;'
+    for group in self.groups[1:]: looks.loc[group[:1]] += ' border-top: 1px solid #999;'
     caption = '. '.join([self.caption, *self.notes]) + '.'
     return html_table(cells.rename(index=method_label), looks.rename(index=method_label), caption)
 

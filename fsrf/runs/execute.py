@@ -25,8 +25,9 @@ def _has_ended(folder: Path) -> bool:
 
 # %% ../../nbs/8_runs/07_execute.ipynb #6949a073
 def _rows_belong(folder: Path, spec: RunSpec) -> bool:
-    "Are the rows of this method, data set, seed and repetition, and of all its folds?"
+    "Are the rows of this method, data (set and hash), seed and repetition, and of all its folds?"
     rows = read_rows(folder)
+    if spec.data_sha256 and set(rows.data_sha256) != {spec.data_sha256}: return False
     same = all((rows[name] == getattr(spec, name)).all() for name in FOLDER)
     return same and set(rows.fold) == set(spec.folds or (0,))
 

@@ -10,7 +10,7 @@ __all__ = ['parse_settings', 'method_settings', 'tuned_for', 'cached_dataset', '
 import concurrent.futures as cf
 import contextlib, dataclasses, itertools, json, os, re, sys, time
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 from ..core import FsrfError, pick_device, seeded, write_atomic
@@ -81,9 +81,9 @@ def tuned_for(tuned: dict | None, dataset: str, method: str) -> tuple[dict, dict
     return train, config
 
 # %% ../../nbs/8_runs/08_grid.ipynb #4fe15ebc
-@lru_cache(maxsize=4)
+@cache
 def cached_dataset(name: str) -> MultimodalDataset:
-    "`load_dataset`, the last few kept: a grid asks for the same ones again and again."
+    "`load_dataset`, kept: a grid asks for the same sets again and again. `plan` lets them go."
     return load_dataset(name)
 
 # %% ../../nbs/8_runs/08_grid.ipynb #3fac3bd0
@@ -153,7 +153,7 @@ def grid_specs(datasets: Sequence[str], methods: Sequence[str], seeds: Sequence[
         specs.append(RunSpec(
             method, dataset, seed, folds=fold_numbers(ds, folds), repeat=seed % ds.n_repeats,
             config=config, train=train, evaluation=settings.get('evaluation', {}),
-            plugin=plugin, device=device))
+            plugin=plugin, device=device, data_sha256=ds.sha256))
     _check_parts(specs)
     return specs
 
@@ -167,11 +167,12 @@ def _check_parts(specs: Sequence[RunSpec]) -> None:
 def plan(datasets: Sequence[str], methods: Sequence[str], seeds: Sequence[int],
          **grid_settings: Any) -> tuple[list[RunSpec], list[str]]:
     "The grid, checked, with the runs' ids: ([RunSpec], [id]). `grid_settings`: see `grid_specs`."
-    specs = grid_specs(datasets, methods, seeds, **grid_settings)
+    cached_dataset.cache_clear()  # a file may have changed since the last plan
+    try: specs = grid_specs(datasets, methods, seeds, **grid_settings)
+    finally: cached_dataset.cache_clear()
     template = template_path()
     check_parameters(template, [*specs[0].parameters(), 'out_dir'])
-    hashes = {name: cached_dataset(name).sha256 for name in datasets}
-    ids = [run_id(spec, data_sha256=hashes[spec.dataset], template=template) for spec in specs]
+    ids = [run_id(spec, data_sha256=spec.data_sha256, template=template) for spec in specs]
     return specs, ids
 
 def plan_notes(datasets: Sequence[str], metric: str = '') -> list[str]:

@@ -29,6 +29,7 @@ class RunSpec:
     evaluation: dict = dataclasses.field(default_factory=dict)  # of EvalConfig
     plugin: str = ''  # a .py file that registers methods or data sets
     device: str = 'auto'
+    data_sha256: str = ''  # of the data that it was planned with; '': any
 
     def parameters(self) -> dict:
         "As papermill takes them: plain JSON values."
@@ -87,6 +88,7 @@ def code_hash(method: str) -> str:
 def run_id(spec: RunSpec, *, data_sha256: str, template: Path | str | None = None) -> str:
     "The run's folder name: method, data set, seed, and a hash of all that it depends on."
     parameters = spec.parameters()
+    del parameters['data_sha256']  # given by itself
     if spec.plugin.endswith('.py'): parameters['plugin'] = hash_file(spec.plugin)
     key = hash_json(dict(
         template=template_hash(template or template_path()),

@@ -15,12 +15,8 @@ from ..arrays import UNLABELLED, is_label_name
 from ..dataset import PARTS
 from .file_labels import label_column, told_labels
 from .content import (
-<<<<<<< HEAD
-    FileContent, as_field, id_text, lengths, named_metrics, pad, reject, with_labels)
-=======
     FileContent, Parts, features_of_parts, fields_as_arrays, id_text, join_parts, lengths_of_set,
-    reject, rows_of_parts, with_labels, zero_beyond)
->>>>>>> b
+    named_metrics, reject, rows_of_parts, with_labels, zero_beyond)
 
 # %% ../../../nbs/1_data/files/16_pickle_splits.ipynb #a3d3f74f
 class Layout(NamedTuple):
