@@ -36,8 +36,9 @@ from processes import (  # noqa: F401
 from fsrf import runs
 from fsrf.core import FsrfError, read_json
 from fsrf.evaluation import read_rows
-from fsrf.runs import cluster, limits
-from fsrf.runs.limits import Limits
+from fsrf.runs import cluster
+from fsrf.runs import kernels as limits
+from fsrf.runs.kernels import Limits
 from fsrf.runs.remote import MARKER, RemoteRuns
 
 pytestmark = pytest.mark.slow

@@ -18,7 +18,7 @@ from dask.system import CPU_COUNT
 from distributed import Client, Nanny, Scheduler, SpecCluster, Worker, WorkerPlugin
 from fastcore.basics import patch
 from ..core import FsrfError
-from .kernels import CAN_FORK, MALLOC, SHARED, fork_server
+from .forks import CAN_FORK, MALLOC, SHARED, fork_server
 
 # %% ../../nbs/8_runs/04_cluster.ipynb #f8de8e30
 class KernelHost(WorkerPlugin):

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 from ..core import FsrfError, read_json
-from ..evaluation.rows import FOLDER, read_rows
-from .limits import Limits, Stopped, run_bounded
+from ..evaluation.rows import FOLDER, look_at_rows, read_rows
+from .kernels import Limits, Stopped, run_bounded
 from .progress import PROGRESS_FILE, Heartbeat
 from .remote import RemoteRuns, is_url, scratch_folder
 from .spec import RunSpec, checkpoint_name, template_path
@@ -46,7 +46,7 @@ def faults(folder: Path | str, spec: RunSpec | None = None) -> list[str]:
         if not _has_ended(folder): found.append('run.ipynb did not run to its end')
     except (FsrfError, KeyError) as error: return [f'run.ipynb: {error}']
     try:
-        if spec is None: read_rows(folder)
+        if spec is None: look_at_rows(folder/'rows.json')
         elif not _rows_belong(folder, spec): found.append('rows.json holds the rows of another run')
     except FsrfError as error: found.append(f'rows.json: {error}')
     for model in _checkpoints(folder, spec):

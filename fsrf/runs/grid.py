@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['parse_settings', 'method_settings', 'tuned_for', 'cached_dataset', 'check_grid', 'fold_numbers', 'grid_specs', 'plan',
-           'done_ids', 'make_folder', 'unfinished', 'outcome_of', 'run_all', 'reproduce']
+           'done_ids', 'make_folder', 'outcome_of', 'run_all', 'reproduce']
 
 # %% ../../nbs/8_runs/08_grid.ipynb #e0d24eb1
 import concurrent.futures as cf
@@ -18,10 +18,9 @@ from ..data.dataset import DATASETS, MultimodalDataset, load_dataset
 from ..evaluation.evaluate import EvalConfig
 from ..methods.base import METHODS, build, load_plugin, method_config
 from .execute import Outcome, RunFailed, describe_error, execute, execute_or_raise, is_done
-from .kernels import check_parameters
-from .limits import Limits
-from .progress import PROGRESS_FILE, GridDisplay, progress_records, with_state
-from .remote import MARKER, RemoteRuns, is_url
+from .kernels import Limits, check_parameters
+from .progress import GridDisplay
+from .remote import MARKER, RemoteRuns, is_url, unfinished
 from .spec import RunSpec, project_root, run_id, template_path
 from ..training.fit import TrainConfig
 
@@ -203,15 +202,6 @@ def _note_grid(out: Path | str, ids: Sequence[str]) -> None:
     told = json.dumps(dict(ids=ids, time=time.time(), driver=os.getpid()))
     if is_url(out): RemoteRuns(out).write(told, '.grid.json')
     else: write_atomic(out/'.grid.json', told)
-
-# %% ../../nbs/8_runs/08_grid.ipynb #1c8a0d9e
-def unfinished(out: Path | str) -> list[dict]:
-    "The progress records of the runs in work (or cut off) under a folder or an address."
-    if not is_url(out): return progress_records(out)
-    store = RemoteRuns(out)
-    names = store.folders(f'.partial-*/{PROGRESS_FILE}')
-    records = [store.read_json(name, PROGRESS_FILE) for name in names]
-    return with_state([record for record in records if record])
 
 # %% ../../nbs/8_runs/08_grid.ipynb #7dac4abf
 def outcome_of(future: cf.Future, spec: RunSpec, id: str, out: Path | str) -> Outcome:
