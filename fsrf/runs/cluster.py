@@ -17,7 +17,7 @@ import dask, yaml
 from dask.system import CPU_COUNT
 from distributed import Client, Nanny, Scheduler, SpecCluster, Worker, WorkerPlugin
 from fastcore.basics import patch
-from ..core import FsrfError
+from ..core import FsrfError, unknown
 from .forks import CAN_FORK, MALLOC, SHARED, fork_server
 
 # %% ../../nbs/8_runs/04_cluster.ipynb #f8de8e30
@@ -98,10 +98,9 @@ def read_cluster(path: Path | str) -> dict[str, Any]:
         raise FsrfError('cannot read a cluster file', where=path, found=error) from error
     defaults = dict(kind=None, jobs=1, options={})
     found = defaults | (told if isinstance(told, dict) else {'': told})
-    unknown = set(found) - set(defaults)
-    if unknown:
-        raise FsrfError('unknown field in a cluster file', where=path,
-                        found=', '.join(map(str, unknown)), expected=', '.join(defaults))
+    if strange := sorted(set(found) - set(defaults), key=str):
+        raise unknown('field', strange, defaults, what='unknown field in a cluster file',
+                      where=path)
     _check_cluster(path, **found)
     return found
 
@@ -112,7 +111,9 @@ def _check_cluster(path: Path | str, kind: Any, jobs: Any, options: Any) -> None
             raise FsrfError('bad value in a cluster file', where=f'{path}, {field}',
                             found=repr(found), expected=expected)
 
-    check(kind in BATCH_SYSTEMS, 'kind', kind, ', '.join(BATCH_SYSTEMS))
+    if kind not in BATCH_SYSTEMS:
+        raise unknown('kind', [kind], BATCH_SYSTEMS, what='unknown batch system',
+                      where=f'{path}, kind')
     check(isinstance(options, dict), 'options', options, 'a mapping')
     check(isinstance(jobs, int) and jobs > 0, 'jobs', jobs, 'an integer from 1')
 

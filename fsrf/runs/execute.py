@@ -6,7 +6,7 @@
 __all__ = ['faults', 'is_done', 'Outcome', 'describe_error', 'run_lock', 'execute', 'RunFailed', 'execute_or_raise']
 
 # %% ../../nbs/8_runs/07_execute.ipynb #07896223
-import contextlib, dataclasses, fcntl, json, os, shutil, time
+import contextlib, dataclasses, fcntl, json, os, re, shutil, time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -88,12 +88,17 @@ _KILLED = dict(  # exceptions whose own message says too little
     CancelledError='the cluster was lost while this run was made or waited',
 )
 
+_ANSI = re.compile(r'\x1b\[[0-9;]*m')  # the colours of a traceback
+
 def describe_error(error: BaseException) -> str:
     """One line: the cell and the last line of a notebook's traceback.
     Of another exception its kind and message."""
     if hasattr(error, 'ename'):  # papermill's error, with the cell's
         cell = f'cell {error.cell_index} (In [{error.exec_count}])'
-        return f'{cell}: {error.ename}: {str(error.evalue).strip()}'
+        frames = re.findall(r'File (\S+):(\d+)', _ANSI.sub('', '\n'.join(error.traceback or [])))
+        place = ', '.join(f'{Path(file).name} line {line}' for file, line in frames[-1:])
+        told = f'{cell}: {error.ename}: {str(error.evalue).strip()}'
+        return f'{told} ({place})' if place else told
     kind = type(error).__name__
     return _KILLED.get(kind) or f'{kind}: {str(error).strip() or "no message"}'
 
