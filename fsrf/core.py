@@ -50,7 +50,7 @@ def unknown(kind: str, names: object, known: Iterable[object], *, what: str = ''
     asked = ' '.join(filter(None, (did_you_mean(name, known) for name in names)))
     return FsrfError(what or f'unknown {kind}', where=where, found=', '.join(map(repr, names)),
                      expected=', '.join(known) or 'none: there are none',
-                     do='; else '.join(filter(None, (asked, do))))
+                     do=' Otherwise '.join(filter(None, (asked, do))))
 
 # %% ../nbs/00_core.ipynb #62f7edc3
 def find_root(start: Path | str | None = None) -> Path:

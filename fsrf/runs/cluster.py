@@ -7,7 +7,7 @@ __all__ = ['THREADS', 'DEATHS', 'BATCH_SYSTEMS', 'KernelHost', 'devices', 'worke
            'batch_cluster', 'job_script', 'Executor']
 
 # %% ../../nbs/8_runs/04_cluster.ipynb #fc16fbe0
-import contextlib, logging, os, signal
+import contextlib, logging, multiprocessing.spawn, os, signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -75,10 +75,21 @@ def _settings() -> dict[str, Any]:
         settings[f'distributed.nanny.pre-spawn-environ.{name}'] = value
     return settings
 
+# %% ../../nbs/8_runs/04_cluster.ipynb #0496859c
+_preparation = multiprocessing.spawn.get_preparation_data
+
+def _without_main(name: str) -> dict[str, Any]:
+    "What Python tells a process that it spawns; a dask worker is not told of the script."
+    told = _preparation(name)
+    if name.startswith('Dask Worker'):
+        for key in ('init_main_from_name', 'init_main_from_path'): told.pop(key, None)
+    return told
+
 # %% ../../nbs/8_runs/04_cluster.ipynb #249a4263
 def local_cluster(environments: Sequence[dict[str, str]]) -> SpecCluster:
     "A cluster of one worker process per environment, on this machine alone (127.0.0.1)."
     dask.config.set(_settings())
+    multiprocessing.spawn.get_preparation_data = _without_main
     here = dict(host='127.0.0.1', dashboard=False)
     scheduler = dict(cls=Scheduler, options=dict(here, port=0, dashboard_address=':0'))
     common = dict(here, nthreads=1, memory_limit=0, silence_logs=logging.CRITICAL)
@@ -130,7 +141,7 @@ def _jobqueue() -> ModuleType:
 def _exports(threads: int) -> list[str]:
     "The lines of a job's script that set its variables."
     variables = dict.fromkeys(THREADS, threads) | MALLOC
-    for name in ('FSRF_ROOT', 'FSRF_DATA'):
+    for name in ('FSRF_ROOT', 'FSRF_DATA', 'FSRF_CACHE'):
         if name in os.environ: variables[name] = os.environ[name]
     return [f'export {name}={value}' for name, value in variables.items()]
 

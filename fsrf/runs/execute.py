@@ -10,7 +10,7 @@ import contextlib, dataclasses, fcntl, json, os, re, shutil, time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
-from ..core import FsrfError, read_json
+from ..core import FsrfError, next_step, read_json
 from ..evaluation.rows import FOLDER, look_at_rows, read_rows
 from .kernels import Limits, Stopped, run_bounded
 from .progress import PROGRESS_FILE, Heartbeat
@@ -96,7 +96,8 @@ def describe_error(error: BaseException) -> str:
     if hasattr(error, 'ename'):  # papermill's error, with the cell's
         cell = f'cell {error.cell_index} (In [{error.exec_count}])'
         frames = re.findall(r'File (\S+):(\d+)', _ANSI.sub('', '\n'.join(error.traceback or [])))
-        place = ', '.join(f'{Path(file).name} line {line}' for file, line in frames[-1:])
+        ours = [frame for frame in frames if 'site-packages' not in frame[0]] or frames
+        place = ', '.join(f'{Path(file).name} line {line}' for file, line in ours[-1:])
         told = f'{cell}: {error.ename}: {str(error.evalue).strip()}'
         return f'{told} ({place})' if place else told
     kind = type(error).__name__
@@ -193,6 +194,7 @@ def execute(spec: RunSpec, out: Path | str, id: str, template: Path | str | None
             shutil.rmtree(_failed(out, id), ignore_errors=True)
     except OSError as error:
         told, seconds = describe_error(error), time.perf_counter() - start
+        if step := next_step(error): told += f' - {step}'
         return Outcome(spec, id, 'failed', str(out), seconds, told)
     return Outcome(spec, id, 'done', str(whole), time.perf_counter() - start)
 

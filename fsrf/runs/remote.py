@@ -6,7 +6,7 @@
 __all__ = ['MARKER', 'is_url', 'scratch_folder', 'RemoteRuns', 'unfinished']
 
 # %% ../../nbs/8_runs/06_remote.ipynb #96d3d061
-import contextlib, getpass, json, tempfile
+import contextlib, getpass, json, os, tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,9 @@ def is_url(out: Path | str) -> bool:
 def scratch_folder(url: str) -> Path:
     "The folder on this machine in which runs for `url` are made; only its owner can read it."
     address = hash_json(str(url).rstrip('/'))
-    folder = Path(tempfile.gettempdir())/f'fsrf-{getpass.getuser()}-{address}'
+    try: user = getpass.getuser()
+    except (KeyError, OSError): user = os.getuid()  # in a container a user may have no name
+    folder = Path(tempfile.gettempdir())/f'fsrf-{user}-{address}'
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
 
