@@ -174,6 +174,7 @@ def autocast(device: 'torch.device | str', precision: str = 'fp32') -> 'torch.au
 _NEXT_STEPS = {
     errno.ENOENT: 'check the path', errno.ENOTDIR: 'check the path',
     errno.EISDIR: 'name a file, not a folder',
+    errno.EEXIST: 'a file has the name of a folder there: choose another path',
     errno.ENOSPC: 'make room there, or choose a folder on another disk',
     errno.EDQUOT: 'make room in your quota, or choose a folder on another disk',
     errno.EROFS: 'it can only be read: choose another folder',
