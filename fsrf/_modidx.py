@@ -43,6 +43,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'fsrf.cli.printing.short_path': ('9_cli/printing.html#short_path', 'fsrf/cli/printing.py')},
             'fsrf.cli.words': { 'fsrf.cli.words.Parser': ('9_cli/words.html#parser', 'fsrf/cli/words.py'),
                                 'fsrf.cli.words.Parser._command': ('9_cli/words.html#parser._command', 'fsrf/cli/words.py'),
+                                'fsrf.cli.words.Parser.commands': ('9_cli/words.html#parser.commands', 'fsrf/cli/words.py'),
                                 'fsrf.cli.words.Parser.error': ('9_cli/words.html#parser.error', 'fsrf/cli/words.py'),
                                 'fsrf.cli.words.Parser.parse_args': ('9_cli/words.html#parser.parse_args', 'fsrf/cli/words.py'),
                                 'fsrf.cli.words.Parser.words': ('9_cli/words.html#parser.words', 'fsrf/cli/words.py'),

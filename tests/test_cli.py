@@ -181,9 +181,10 @@ print(sorted({'torch', 'pandas', 'scipy', 'matplotlib', 'dask'} & set(sys.module
 """
 
 
-@pytest.mark.parametrize(
-    "words", ["--help", "--version", "list --help", "reproduce --help", "data check --help", "status"]
-)
+QUICK_ONES = ["--help", "--version", "list --help", "reproduce --help", "data check --help"]
+
+
+@pytest.mark.parametrize("words", [*QUICK_ONES, "status"])
 def test_help_and_status_start_without_what_is_heavy(words, tmp_path):
     "torch alone takes more than a second"
     write_run(tmp_path / "runs/one")

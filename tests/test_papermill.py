@@ -7,6 +7,7 @@ made once.
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -228,6 +229,7 @@ def test_a_failing_notebook_is_reported_while_others_go_on(grid):
     assert (
         "RuntimeError: this method is broken on purpose" in outcome.error
         and outcome.error.startswith("cell ")
+        and re.search(r"\(tiny\.py line \d+\)$", outcome.error)
     )
     assert len(texts) == 1 and outcome.error in texts[0] and str(path) in texts[0]
     assert not (out / outcome.id).exists()

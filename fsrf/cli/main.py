@@ -258,12 +258,10 @@ def make_parser() -> argparse.ArgumentParser:
 def command_completion(args: argparse.Namespace) -> int:
     "Print the script that completes `fsrf`."
     from fsrf.cli.data_command import add_data_arguments
-    parser, data = make_parser(), Parser('fsrf data')
+    data = Parser('fsrf data')
     add_data_arguments(data)
-    words = {}
-    for front, parser in (('', parser), ('data ', data)):
-        for name, inner in parser._subparsers._group_actions[0].choices.items():
-            words[front + name] = inner.words() if name != 'data' else data.words()
+    words = make_parser().commands() | dict(data=data.words())
+    words |= {f'data {name}': own for name, own in data.commands().items()}
     print(completion(args.shell, words), end='')
     return 0
 

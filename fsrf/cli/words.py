@@ -58,6 +58,11 @@ class Parser(argparse.ArgumentParser):
         return words + [word for action in self._actions for word in action.choices or ()
                         if not action.option_strings]
 
+    def commands(self) -> dict[str, list[str]]:
+        "{command: its words}"
+        inner = self._subparsers._group_actions[0].choices
+        return {name: parser.words() for name, parser in inner.items()}
+
     def error(self, message: str) -> NoReturn:
         "Print the usage and the message, with the word that may have been meant, and exit."
         from fsrf.core import did_you_mean

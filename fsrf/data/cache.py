@@ -94,6 +94,7 @@ class _LazyRows:
 
     def __getitem__(self, index): return self.ds._features(self.m, index)
 
+# %% ../../nbs/1_data/08_cache.ipynb #5d76006b
 @patch
 def _training_statistics(self: StoredDataset, rows: np.ndarray, key: str) -> Statistics:
     "The statistics of the samples `rows`, kept under `key` when this is the whole data set."

@@ -168,6 +168,7 @@ def load_methods() -> None:
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f'fsrf.methods.{module.name}')
 
+# %% ../../nbs/4_methods/01_base.ipynb #f4d83de2
 def load_plugin(path: str | Path) -> ModuleType | None:
     "Import a user's file (`my_method.py`) or module name, once. An empty `path` imports none."
     path = str(path)
@@ -182,6 +183,7 @@ def load_plugin(path: str | Path) -> ModuleType | None:
                         expected='a Python file that ends in .py, or the name of a module')
     with plugin_lines(path): return importlib.import_module(path)
 
+# %% ../../nbs/4_methods/01_base.ipynb #42503166
 def _import_file(file: Path) -> ModuleType:
     name = f'fsrf_plugin_{file.stem}'
     loaded = sys.modules.get(name)
