@@ -14,8 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
-import numpy as np
-if typing.TYPE_CHECKING: import torch  # it takes a second, and `fsrf status` needs none
+if typing.TYPE_CHECKING: import numpy as np, torch  # they take a second: late, where needed
 
 # %% ../nbs/00_core.ipynb #7be2e251
 class FsrfError(ValueError):
@@ -72,6 +71,7 @@ def data_root() -> Path:
 # %% ../nbs/00_core.ipynb #0440a7ba
 def _plain(value: object) -> object:
     "A number, list, dict or text for a `value` that JSON does not know."
+    import numpy as np
     if isinstance(value, (np.integer, np.floating, np.bool_)): return value.item()
     if isinstance(value, np.ndarray): return value.tolist()
     if isinstance(value, (set, frozenset)): return sorted(value)
@@ -88,8 +88,9 @@ def hash_json(obj: object) -> str:
     return hashlib.sha256(canonical_json(obj).encode()).hexdigest()[:16]
 
 # %% ../nbs/00_core.ipynb #caac4fcc
-def hash_arrays(arrays: Mapping[str, np.ndarray]) -> str:
+def hash_arrays(arrays: 'Mapping[str, np.ndarray]') -> str:
     "SHA-256 over a mapping name -> array: names, dtypes, shapes and bytes (64 hex digits)."
+    import numpy as np
     sha = hashlib.sha256()
     for name in sorted(arrays):
         a = np.ascontiguousarray(arrays[name])
@@ -240,6 +241,7 @@ def setting(default: object, *, low: float | None = None, high: float | None = N
 
 def _coerce(value: object, kind: type) -> object:
     "`value` as `kind` where that loses no information (an int for a float field), else TypeError."
+    import numpy as np
     is_bool = isinstance(value, bool)
     if kind is float and isinstance(value, (int, float, np.number)) and not is_bool:
         return float(value)

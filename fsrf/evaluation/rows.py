@@ -7,9 +7,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-import numpy as np
 from ..core import FsrfError, find_root, read_json, unknown, write_json
-from ..doors import pandas as pd  # `fsrf status` needs the columns alone
+from ..doors import numpy as np, pandas as pd  # `fsrf status` needs the columns alone
 
 # %% auto #0
 __all__ = ['COLUMNS', 'RUN', 'FOLDER', 'KEY', 'MADE_UP', 'example_rows', 'check_rows', 'read_rows', 'write_rows', 'look_at_rows',

@@ -10,13 +10,11 @@ __all__ = ['PROGRESS_FILE', 'STALE_AFTER', 'state_history', 'training_progress',
 import contextlib, json, os, socket, sys, time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from fastcore.basics import patch
 from ..core import FsrfError, read_json
 from .spec import RunSpec
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
+if TYPE_CHECKING: from rich.table import Table
 
 # %% ../../nbs/8_runs/05_progress.ipynb #4f6cc13f
 def state_history(path: Path | str) -> list[dict]:
@@ -127,8 +125,9 @@ def _cells(record: dict) -> tuple[str, ...]:
 # %% ../../nbs/8_runs/05_progress.ipynb #181286d2
 _COLUMNS = ('run', 'state', 'epoch', 'valid', 'time', 'left', 'memory', 'kernel')
 
-def progress_table(records: Sequence[dict], title: str = '') -> Table:
+def progress_table(records: Sequence[dict], title: str = '') -> 'Table':
     "The records of `progress_records` as a rich table."
+    from rich.table import Table
     table = Table(title=title or None, box=None, pad_edge=False, title_justify='left',
                   title_style='bold', min_width=len(title))  # so that the title is one line
     for name in _COLUMNS:
@@ -167,6 +166,8 @@ class GridDisplay:
         self.shown = None
 
     def __enter__(self):
+        from rich.console import Console
+        from rich.live import Live
         lines = self.where == 'lines'
         self.console = Console(file=sys.stderr, highlight=False, soft_wrap=lines)
         empty = progress_table([], self.title())
