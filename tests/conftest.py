@@ -13,7 +13,7 @@ from pathlib import Path  # noqa: E402
 import pytest  # noqa: E402
 from pages import Pages  # noqa: E402
 
-from fsrf.runs import kernels  # noqa: E402
+from fsrf.runs import forks  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 # Where the development sets are present they are used: by the tests here and by the notebooks
@@ -39,13 +39,13 @@ def pytest_collection_modifyitems(items):
 def shared_fork_server():
     """Whoever starts kernels, also in a process of its own, forks them from this one. It imports
     nothing before somebody asks"""
-    if not kernels.CAN_FORK:
+    if not forks.CAN_FORK:
         yield
         return
-    server = kernels.ForkServer()
-    os.environ[kernels.SHARED] = server.launch()
+    server = forks.ForkServer()
+    os.environ[forks.SHARED] = server.launch()
     yield
-    del os.environ[kernels.SHARED]
+    del os.environ[forks.SHARED]
     server.stop()
 
 

@@ -24,9 +24,9 @@ def warm_up():
     "Import, once, what would take every notebook two seconds and more"
     import nbdev.test  # noqa: F401
 
-    from fsrf.runs import kernels
+    from fsrf.runs import forks
 
-    kernels.warm_up()
+    forks.warm_up()
     gc.freeze()  # a fork's garbage collector leaves these objects where they are
 
 
@@ -46,7 +46,7 @@ def start(path, printed):
     server = os.getpid()
     if pid := os.fork():
         return pid
-    from fsrf.runs.kernels import die_with_parent
+    from fsrf.runs.forks import die_with_parent
 
     die_with_parent(server)
     signal.alarm(TIMEOUT)

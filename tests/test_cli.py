@@ -4,6 +4,7 @@ any training."""
 import contextlib
 import dataclasses
 import io
+import json
 import os
 import re
 import subprocess
@@ -16,10 +17,12 @@ import pandas as pd
 import pytest
 from processes import PLUGIN, forget_plugin
 
+import fsrf
 from fsrf import data, runs
 from fsrf.cli import main as cli
 from fsrf.cli import printing
-from fsrf.evaluation.rows import example_rows, read_rows
+from fsrf.core import write_json
+from fsrf.evaluation.rows import example_rows, read_rows, write_rows
 from fsrf.runs.execute import Outcome
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -101,6 +104,16 @@ def bad_plugin(tmp_path):
         (["--set", "evaluation.rates=[0, 1.2]"], ["bad value in EvalConfig", "1.2"]),
         (["--set", "config.wdith=8"], ["no chosen method has this field", "wdith"]),
         (["--set", "hrlf.width=8"], ["settings for something unknown", "hrlf"]),
+        (["--set", "confg.width=8"], ["did you mean 'config'?"]),
+        (["--set", "train.epoch=3"], ["did you mean 'epochs'?"]),
+        (["--methods", "plain-mrm"], ["did you mean 'plain_mrm'?"]),
+        (["--dataset", "synthetic_quik"], ["did you mean 'synthetic-quick'?"]),
+        (["--dataset", "data/mosi.npz"], ["no such data file", "counts from"]),
+        (["--seeds", "5-1"], ["runs backwards: write 1-5"]),
+        (["--seeds", "0-99999999999"], ["numbers"]),
+        (["--folds", "7"], ["no folds", "leave --folds out"]),
+        (["--tuned", "nowhere.json"], ["nowhere.json", "check the path"]),
+        (["--sed", "3"], ["did you mean '--seeds'?", "usage: fsrf reproduce"]),
         (["--methods", "plain_mrm", "--set", "plain_mrm.width=0"], ["width"]),
         (["--out", "/dev/null/runs"], ["cannot"]),
         (["--metric", "maee"], ["no such metric", "'maee'", "f1_weighted, f1_macro"]),
@@ -226,13 +239,161 @@ def test_help(argv):
     assert code == 0 and "usage: fsrf" in printed
 
 
-def test_help_needs_no_torch():
-    code = (
-        "import sys\nfrom fsrf.cli.main import main\n"
-        "try: main(['--help'])\nexcept SystemExit: assert 'torch' not in sys.modules"
+LIGHT = """
+import sys
+from fsrf.cli.main import main
+try: main(sys.argv[1:])
+except SystemExit as end: assert not end.code
+print(sorted({'torch', 'pandas', 'scipy', 'matplotlib', 'dask'} & set(sys.modules)))
+"""
+
+
+QUICK_ONES = ["--help", "--version", "list --help", "reproduce --help", "data check --help"]
+
+
+@pytest.mark.parametrize("words", [*QUICK_ONES, "status"])
+def test_help_and_status_start_without_what_is_heavy(words, tmp_path):
+    "torch alone takes more than a second"
+    write_run(tmp_path / "runs/one")
+    told = subprocess.run(
+        [sys.executable, "-c", LIGHT, *words.split()],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60)
-    assert done.returncode == 0
+    assert told.returncode == 0 and told.stdout.endswith("[]\n"), told
+    assert words != "status" or told.stdout.startswith("1 done\n"), told.stdout
+
+
+def write_run(folder):
+    "A finished run as it lies on disk, with made-up rows"
+    write_rows(folder / "rows.json", example_rows(seeds=[0], methods={"fsrf": 0.7}))
+    (folder / "model.safetensors").write_bytes(b"x")
+    write_json(folder / "run.ipynb", dict(metadata=dict(papermill=dict(end_time="now"))))
+
+
+def test_status_and_list_as_json(tmp_path):
+    write_run(tmp_path / "one")
+    code, printed, _ = call("status", tmp_path, "--json")
+    assert code == 0 and json.loads(printed)["done"] == ["one"]
+    code, printed, _ = call("list", "--json")
+    assert code == 0 and {"methods", "data sets"} < set(json.loads(printed))
+    code, printed, _ = call("list", "corrkd", "train", "--json")
+    told = json.loads(printed)
+    assert [s["default"] for s in told["corrkd"]["settings"] if s["field"] == "margin"] == [1.2]
+    assert "epochs" in {s["field"] for s in told["train"]["settings"]}
+
+
+def test_every_setting_is_told_with_its_default_and_a_help_text():
+    from fsrf.cli.printing import settings_of
+    from fsrf.methods import METHODS
+
+    for name in ("train", "evaluation", *METHODS):
+        bare = [told["field"] for told in settings_of(name) if not told["help"]]
+        assert not bare, f"{name}: no help for {bare}"
+    code, printed, _ = call("list", "ridge_subset")
+    assert code == 0 and re.search(r"per_subset +True +\S", printed), printed
+    code, _, error = call("list", "ridge_subst")
+    assert code == 2 and "did you mean 'ridge_subset'?" in error
+
+
+@pytest.mark.parametrize("words", [["statu"], ["reprduce"], ["data", "chek"], ["status", "--wach"]])
+def test_a_misspelt_word_is_asked_after(words):
+    code, printed, error = call(*words)
+    assert code == 2 and not printed and "did you mean '" in error
+
+
+def test_the_module_is_the_command():
+    words = [sys.executable, "-m", "fsrf", "--version"]
+    told = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert told.stdout == f"fsrf {fsrf.__version__}\n" and not told.stderr
+
+
+def test_a_reader_that_leaves_ends_the_command_quietly(tmp_path):
+    "As in `fsrf list | head`: the pipe's other end is closed before anything is printed"
+    for number in range(3):
+        write_run(tmp_path / str(number))
+    for words in (["status", tmp_path], ["--help"]):
+        reading, writing = os.pipe()
+        os.close(reading)
+        done = subprocess.run([FSRF, *words], stdout=writing, stderr=subprocess.PIPE, timeout=60)
+        os.close(writing)
+        # argparse itself may swallow the refusal of its help
+        assert done.stderr == b"" and done.returncode in ((141,) if "status" in words else (0, 141))
+
+
+def test_a_terminal_without_the_letters(tmp_path):
+    "`·` and lines of tables become `?`, not an error"
+    write_run(tmp_path / "one")
+    (tmp_path / "one/rows.json").write_text("[\u00b7")
+    env = {**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    words = [FSRF, "status", tmp_path / "\u00e9"]
+    (tmp_path / "\u00e9").mkdir()
+    (tmp_path / "one").rename(tmp_path / "\u00e9/\u00f6ne")
+    told = subprocess.run(words, env=env, capture_output=True, text=True, timeout=60)
+    assert told.returncode == 0 and "DAMAGED ?ne" in told.stdout and not told.stderr, told
+
+
+def test_completion_in_bash(tmp_path):
+    code, script, _ = call("completion", "bash")
+    assert code == 0
+    (tmp_path / "fsrf.sh").write_text(script)
+    asked = {
+        "fsrf re": "report reproduce",
+        "fsrf data ch": "check",
+        "fsrf data check --me": "--memory",
+        "fsrf reproduce --methods fsrf,pla": "fsrf,plain_mrm",
+        "fsrf list cor": "corrkd",
+        "fsrf status --j": "--json",
+    }
+    lines = [f"source {tmp_path}/fsrf.sh"]
+    for words in asked:
+        lines.append(f"COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}}-1)); _fsrf")
+        lines.append('echo "${COMPREPLY[@]}"')
+    told = subprocess.run(["bash", "-c", "\n".join(lines)], capture_output=True, text=True)
+    assert told.stdout.splitlines() == list(asked.values()), told
+    assert "bashcompinit" in call("completion", "zsh")[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("syntax.py", "x = 1\ndef f(:\n", ["SyntaxError", "syntax.py, line 2"]),
+        ("raises.py", "import numpy\n\nnumpy.none()\n", ["AttributeError", "raises.py, line 3"]),
+        ("leaves.py", "import sys\nsys.exit(3)\n", ["SystemExit", "leaves.py, line 2"]),
+        ("absent.py", "import no_such_thing\n", ["no_such_thing", "absent.py, line 1"]),
+        ("suffix.txt", "x = 1\n", ["this is no plug-in", "ends in .py"]),
+        (
+            "set.py",
+            "from fsrf.data import register_dataset\n@register_dataset('raising')\n"
+            "def f():\n    return 1/0\n",
+            ["ZeroDivisionError", "set.py, line 4"],
+        ),
+    ],
+)
+def test_faults_of_a_plug_in_name_its_line(tmp_path, name, text, told):
+    (tmp_path / name).write_text(text)
+    which = ["--dataset", "raising"] if name == "set.py" else []
+    words = ["reproduce", "--dry-run", "--methods", "majority", *which, "--plugin", tmp_path / name]
+    for _ in range(2):  # the second time too: half a module is not kept
+        code, printed, error = call(*words, "--out", tmp_path / "runs")
+        assert code == 2 and not printed and "Traceback" not in error
+        assert all(text in error for text in told), error
+    data.DATASETS.pop("raising", None)
+
+
+def test_what_the_system_refuses_is_told_with_the_next_step(tmp_path):
+    "A collected table under a file, a report under a file"
+    write_run(tmp_path / "runs/one")
+    (tmp_path / "file").touch()
+    for words in (
+        ["collect", tmp_path / "runs", "--to", tmp_path / "file/rows.csv"],
+        ["report", tmp_path / "runs", "--out", tmp_path / "file/report"],
+    ):
+        code, _, error = call(*words)
+        assert code == 2 and "next: " in error and "Traceback" not in error, error
 
 
 def test_list():

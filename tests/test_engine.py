@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 from dask.distributed import Client
@@ -33,11 +34,12 @@ from processes import (  # noqa: F401
     workers_of,
 )
 
-from fsrf import runs
+from fsrf import data, runs
 from fsrf.core import FsrfError, read_json
 from fsrf.evaluation import read_rows
-from fsrf.runs import cluster, limits
-from fsrf.runs.limits import Limits
+from fsrf.runs import cluster
+from fsrf.runs import kernels as limits
+from fsrf.runs.kernels import Limits
 from fsrf.runs.remote import MARKER, RemoteRuns
 
 pytestmark = pytest.mark.slow
@@ -321,6 +323,176 @@ def test_a_lock_is_held_by_the_kernel_too(tmp_path, signs):
             fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
         (signs / "go").touch()
         assert held and future.result(120).status == "done"
+
+
+# --- names, kernels, places -----------------------------------------------------------------------
+
+
+def test_a_run_of_a_long_path_has_a_name_that_fits():
+    "A folder's name has 255 bytes; ids of short names are as they were"
+    path = "/scratch/" + "/".join(["project_" + "x" * 50] * 5) + "/mosi.npz"
+    which = [(path, 0), (path, 1), (path[1:], 0), ("\u00e4" * 300, 0), (path, 10**300)]
+    names = [
+        runs.run_id(runs.RunSpec("majority", dataset, seed), data_sha256="0" * 64)
+        for dataset, seed in which
+    ]
+    assert len(set(names)) == 5
+    assert all(len(f".replaced-{name}.failed".encode()) < 256 for name in names)
+    assert "mosi.npz-s0-" in names[0] and names[0].startswith("majority--scratch-project_")
+    short = runs.run_id(runs.RunSpec("majority", "data/mosi.npz", 3), data_sha256="0" * 64)
+    assert re.fullmatch(r"majority-data-mosi\.npz-s3-[0-9a-f]{12}", short)
+
+
+def test_a_large_environment_does_not_end_the_fork_server(tmp_path):
+    "300 kB, as modules of a cluster and service links make it; the child has all of it"
+    large = dict(os.environ) | {f"LARGE_{i}": "x" * 100_000 for i in range(3)}
+    server = runs.ForkServer()
+    try:
+        child = server.fork(["-f", str(tmp_path / "c.json")], env=large, cwd=str(tmp_path))
+        wait_for((tmp_path / "c.json").exists)
+        assert child.poll() is None
+        child.kill()
+    finally:
+        server.stop()
+
+
+def handed_to_papermill(monkeypatch, *answers):
+    "`run_notebook` with papermill's own function replaced: what it was called with, call by call"
+    import papermill
+
+    calls, answers = [], iter(answers)
+
+    def stub(*_, **options):
+        calls.append(options)
+        if isinstance(answer := next(answers, None), Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(papermill, "execute_notebook", stub)
+    monkeypatch.setattr(limits, "check_parameters", lambda *_: None)
+    return calls
+
+
+def test_a_late_output_is_waited_for(monkeypatch):
+    "nbclient's own patience is 4 s, too little on a machine under load"
+    calls = handed_to_papermill(monkeypatch)
+    runs.run_notebook("in.ipynb", "out.ipynb", {})
+    assert calls[0]["iopub_timeout"] >= 30 and calls[0]["start_timeout"] >= 60
+
+
+def test_a_kernel_that_dies_before_its_first_answer_is_started_once_more(monkeypatch):
+    died = RuntimeError("Kernel died before replying to kernel_info")
+    calls = handed_to_papermill(monkeypatch, died, "made")
+    assert runs.run_notebook("in.ipynb", "out.ipynb", {}) == "made" and len(calls) == 2
+    calls = handed_to_papermill(monkeypatch, died, died, "made")
+    with pytest.raises(FsrfError, match="died twice"):
+        runs.run_notebook("in.ipynb", "out.ipynb", {})
+    assert len(calls) == 2
+    calls = handed_to_papermill(monkeypatch, RuntimeError("another"), "made")
+    with pytest.raises(RuntimeError, match="another"):
+        runs.run_notebook("in.ipynb", "out.ipynb", {})
+    assert len(calls) == 1
+
+
+BARE = """
+from fsrf import runs
+print('the script', flush=True)
+settings = dict(evaluation=dict(rates=[0.0], mask_seeds=[0]))
+made = runs.reproduce(['synthetic-quick'], ['majority'], [0], 'runs', workers=1, settings=settings)
+print([outcome.status for outcome in made])
+"""
+
+
+def test_a_script_without_a_guard_makes_a_grid(tmp_path):
+    "A spawned worker would run the script again, and with that the grid"
+    (tmp_path / "bare.py").write_text(BARE)
+    told = subprocess.run(
+        [sys.executable, "bare.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert told.stdout == "the script\n['done']\n" and "Traceback" not in told.stderr, told
+
+
+def own_file(folder):
+    "A small data set in a file"
+    rng = np.random.default_rng(0)
+    x = {m: rng.normal(size=(30, 4, 3)).astype("float32") for m in ("text", "audio")}
+    split = np.repeat(["train", "valid", "test"], 10)
+    np.savez(folder / "own.npz", **x, y=np.arange(30) % 2, split=split)
+    return str(folder / "own.npz")
+
+
+def test_a_store_that_cannot_be_written_is_told(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("FSRF_CACHE", str(tmp_path / "file/store"))
+    with pytest.raises(FsrfError, match="FSRF_CACHE") as told:
+        data.load_dataset(own_file(tmp_path))
+    assert "cannot be written" in str(told.value) and "file/store" in str(told.value)
+
+
+def test_a_store_that_can_only_be_read_serves(tmp_path, monkeypatch):
+    monkeypatch.setenv("FSRF_CACHE", str(tmp_path / "store"))
+    path = own_file(tmp_path)
+    ds = data.load_dataset(path)
+    assert list((tmp_path / "store").glob("*.safetensors"))
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("fsrf.data.entries._write_about", refuse)
+    monkeypatch.setattr("fsrf.data.cache.write_json", refuse)
+    means = [part.x["text"].mean() for part in data.load_dataset(path).parts().values()]
+    assert abs(means[0]) < 1e-6 and len(ds) == 30  # standardised by the training part
+
+
+def test_a_full_disk_is_told_before_a_run(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("fsrf.runs.grid.write_atomic", full)
+    with pytest.raises(FsrfError, match="make room"):
+        runs.make_folder(tmp_path)
+
+
+# --- papermill by hand ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "nbs/paper").glob("*.ipynb")), ids=lambda p: p.stem)
+def test_a_template_tells_its_parameters_and_checks_them(path):
+    "`papermill --help-notebook` shows kind and help, and the first cell refuses what is unknown"
+    import papermill
+
+    for name, about in papermill.inspect_notebook(str(path)).items():
+        assert about["inferred_type_name"] != "None" and about["help"], name
+    cells = [c for c in read_json(path)["cells"] if c["cell_type"] == "code"]
+    source = ["".join(c["source"]) for c in cells[:2]]
+    assert "parameters" in cells[0]["metadata"]["tags"]
+    assert source[1].startswith("from fsrf.runs import check_given\n\ncheck_given()\n")
+    runs.check_given(["", source[0], "# Parameters\nout_dir = 'here'\n"])
+    with pytest.raises(FsrfError, match="did you mean 'out_dir'"):
+        runs.check_given(["", source[0], "# Parameters\nout_dri = 'here'\n"])
+    with pytest.raises(FsrfError, match="another kind"):
+        runs.check_given(["", source[0], "# Parameters\nout_dir = 3\n"])
+
+
+def test_papermill_by_hand_stops_in_the_first_cell(tmp_path):
+    words = [Path(sys.executable).parent / "papermill", ROOT / "nbs/paper/run.ipynb", "out.ipynb"]
+    told = subprocess.run(
+        [*words, "-p", "methd", "fsrf"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert told.returncode and "did you mean 'method'?" in told.stderr, told.stderr
+    cells = [c for c in read_json(tmp_path / "out.ipynb")["cells"] if c["cell_type"] == "code"]
+    begun = [c for c in cells if c["execution_count"]]
+    assert len(begun) <= 3 < len(cells), "the parameters, what was given, the first cell"
 
 
 # --- an object store ------------------------------------------------------------------------------

@@ -84,9 +84,9 @@ def _convert(path, out, zero, options):
     return write(read(path, nonfinite='zero' if zero else 'error', **options), out)
 
 # %% ../../nbs/9_cli/01_data_command.ipynb #6b35dc93
-def data_main(argv: list[str] | None = None) -> int:
-    "The command `fsrf data`; returns the exit code."
-    parser = ArgumentParser('fsrf data',
+def data_main(argv: list[str] | None = None, kind: type[ArgumentParser] = ArgumentParser) -> int:
+    "The command `fsrf data`, parsed by a `kind` of parser; returns the exit code."
+    parser = kind('fsrf data',
                             description='Look at data files, safely: nothing in them is run.')
     add_data_arguments(parser)
     args = parser.parse_args(argv)

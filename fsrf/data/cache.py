@@ -6,7 +6,7 @@
 __all__ = ['Features', 'StoredDataset', 'open_entry', 'cached']
 
 # %% ../../nbs/1_data/08_cache.ipynb #2560a6c3
-import json, os
+import contextlib, json, os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 import numpy as np, torch
@@ -94,6 +94,7 @@ class _LazyRows:
 
     def __getitem__(self, index): return self.ds._features(self.m, index)
 
+# %% ../../nbs/1_data/08_cache.ipynb #5d76006b
 @patch
 def _training_statistics(self: StoredDataset, rows: np.ndarray, key: str) -> Statistics:
     "The statistics of the samples `rows`, kept under `key` when this is the whole data set."
@@ -102,7 +103,8 @@ def _training_statistics(self: StoredDataset, rows: np.ndarray, key: str) -> Sta
     if kept is not None: return kept
     lazy = {m: _LazyRows(self, m) for m in self.x}
     found = training_statistics(lazy, self.length, rows)
-    if whole: self._entry.keep_statistics(key, found)
+    if whole:  # a store that can only be read (of a group, say) serves as well, a little slower
+        with contextlib.suppress(OSError): self._entry.keep_statistics(key, found)
     return found
 
 # %% ../../nbs/1_data/08_cache.ipynb #bc0bc1d5
@@ -175,6 +177,12 @@ def cached(files: Sequence[Path | str], build: Callable[[], MultimodalDataset],
     note = root/f'source-{hash_json([FORMAT, known_by, options or {}])}.json'
     try: return open_entry(json.loads(note.read_text(encoding='utf-8'))['entry'], root)
     except (FsrfError, OSError, ValueError, KeyError, TypeError): pass
-    name = save(build(), root)
-    write_json(note, dict(entry=name, files=paths))
-    return open_entry(name, root)
+    ds = build()
+    try:
+        name = save(ds, root)
+        write_json(note, dict(entry=name, files=paths))
+        return open_entry(name, root)
+    except OSError as e:
+        raise FsrfError('the store of data sets cannot be written', where=root, found=e,
+                        do='make room or ask for the right to write there; or name another folder '
+                           'in the variable FSRF_CACHE') from e

@@ -7,12 +7,13 @@ __all__ = ['DATASETS', 'READERS', 'MultimodalDataset', 'joined', 'column_statist
            'load_dataset', 'summary']
 
 # %% ../../nbs/1_data/03_dataset.ipynb #15a8d22a
-import dataclasses
+import dataclasses, os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 import numpy as np, pandas as pd, torch
 from fastcore.basics import patch
-from ..core import FsrfError, generator, hash_arrays
+from ..core import FsrfError, generator, hash_arrays, unknown
 from .arrays import (FAMILIES, PARTS, UNLABELLED, Statistics, as_array, check_assignment,
                               check_features, check_labels, filled_frames, lacks_label, make_folds,
                               metric_family, unlabelled_rows, usable_std, z_scores)
@@ -317,10 +318,12 @@ def load_dataset(name: str) -> MultimodalDataset:
     if name in DATASETS: return DATASETS[name]()
     for reader in READERS:
         if (ds := reader(name)) is not None: return ds
-    raise FsrfError('unknown data set', where='dataset', found=repr(name),
-                    expected=', '.join(DATASETS) or 'none registered',
-                    do='choose one of these names, give the path of a data file, or register your '
-                       'own with `register_dataset` (for a run: in the file that --plugin names)')
+    if '/' in name or os.sep in name or (Path(name).suffix and '?' not in name):
+        raise FsrfError('no such data file', where='dataset', found=repr(name),
+                        do=f'check the path; a relative one counts from {Path.cwd()}')
+    raise unknown('data set', name, DATASETS, where='dataset',
+                  do='choose one of these names, give the path of a data file, or register your '
+                     'own with `register_dataset` (for a run: in the file that --plugin names)')
 
 # %% ../../nbs/1_data/03_dataset.ipynb #111f0b33
 def summary(ds: MultimodalDataset) -> pd.DataFrame:

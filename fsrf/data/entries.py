@@ -20,8 +20,8 @@ FORMAT = 2       # of entries; a higher one makes all old entries unknown
 BLOCK = 2**16    # bytes under one checksum
 
 def store_root() -> Path:
-    "The folder of the entries: `data/cache/` below the project's root."
-    return find_root()/'data'/'cache'
+    "The folder of the entries: `FSRF_CACHE`, by default `data/cache/` below the project's root."
+    return (find_root()/(os.environ.get('FSRF_CACHE') or 'data/cache')).resolve()
 
 # %% ../../nbs/1_data/07_entries.ipynb #eadf8379
 def _bytes(a: np.ndarray) -> memoryview:

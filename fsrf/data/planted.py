@@ -11,7 +11,6 @@ __all__ = ['Factors', 'HIDDEN', 'LabelConfig', 'SyntheticConfig', 'plant', 'know
 from dataclasses import dataclass
 import numpy as np
 from fastcore.basics import patch
-from scipy.signal import lfilter
 from scipy.special import ndtri
 from ..core import Config, FsrfError, setting, stable_seed
 from .batch import TASKS
@@ -205,6 +204,7 @@ def temporal_noise(shape: tuple[int, int, int], memory: float,
     "Noise of variance 1, float32 (N, T, width): frame t has correlation `memory` with frame t-1."
     e = rng.standard_normal(shape, dtype=np.float32)
     e[:, 1:] *= np.sqrt(1-memory**2)
+    from scipy.signal import lfilter  # slow to import
     return lfilter(np.float32([1]), np.float32([1, -memory]), e, axis=1)
 
 # %% ../../nbs/1_data/04_planted.ipynb #aee5127a

@@ -6,18 +6,5 @@
 __all__ = []
 
 # %% ../../nbs/5_evaluation/00_evaluation.ipynb #984053ed
-from ..core import public_names as _public_names
-from .counts import *
-from .metrics import *
-from .stats import *
-from .sweep import *
-from .rows import *
-from .evaluate import *
-from .probes import *
-from .curves import *
-from .variance import *
-from .headroom import *
-from .scored_as import *
-from .predictions import *
-
-__all__ = _public_names(globals())
+from ..doors import open_late as _open_late
+_open_late('fsrf.evaluation')

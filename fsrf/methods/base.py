@@ -5,14 +5,17 @@
 # %% auto #0
 __all__ = ['LANGUAGE', 'METHODS', 'sample_loss', 'task_loss', 'labelled_loss', 'shape_logits', 'probabilities', 'Method',
            'separable', 'n_parameters', 'language_in', 'register', 'floor_names', 'method_config', 'build',
-           'load_methods', 'load_plugin']
+           'load_methods', 'load_plugin', 'plugin_lines']
 
 # %% ../../nbs/4_methods/01_base.ipynb #36d9402d
+import contextlib
 import importlib
 import importlib.util
+import os
 import pkgutil
 import sys
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -21,7 +24,7 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import nn
 
-from ..core import Config, FsrfError
+from ..core import Config, FsrfError, unknown
 from ..data.dataset import Batch, DataSpec, MultimodalDataset
 from ..missing.training_views import MRMLaw, views
 from ..nn.layers import masked_mean
@@ -155,9 +158,8 @@ def floor_names() -> list[str]:
 def method_config(name: str, config: dict | None = None) -> Config:
     "The settings of the method `name` with those of `config`; unknown names are errors."
     if name not in METHODS:
-        raise FsrfError('unknown method', where='method', found=repr(name),
-                        expected=', '.join(sorted(METHODS)) or 'none loaded',
-                        do='choose one of these, or register your own in a plug-in')
+        raise unknown('method', str(name), sorted(METHODS), where='method',
+                      do='choose one of these, or register your own in a plug-in')
     cls, settings = METHODS[name]
     return cls.config_class.from_dict({**settings, **(config or {})})
 
@@ -176,15 +178,22 @@ def load_methods() -> None:
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f'fsrf.methods.{module.name}')
 
+# %% ../../nbs/4_methods/01_base.ipynb #f4d83de2
 def load_plugin(path: str | Path) -> ModuleType | None:
     "Import a user's file (`my_method.py`) or module name, once. An empty `path` imports none."
     path = str(path)
     if not path: return None
-    if not path.endswith('.py'): return importlib.import_module(path)
     file = Path(path).resolve()
-    if not file.is_file(): raise FsrfError('no such plug-in file', where='plugin', found=path)
-    return _import_file(file)
+    if path.endswith('.py'):
+        if not file.is_file():
+            raise FsrfError('no such plug-in file', where='plugin', found=path, do='check the path')
+        with plugin_lines(path): return _import_file(file)
+    if file.exists() or os.sep in path:
+        raise FsrfError('this is no plug-in', where='plugin', found=path,
+                        expected='a Python file that ends in .py, or the name of a module')
+    with plugin_lines(path): return importlib.import_module(path)
 
+# %% ../../nbs/4_methods/01_base.ipynb #42503166
 def _import_file(file: Path) -> ModuleType:
     name = f'fsrf_plugin_{file.stem}'
     loaded = sys.modules.get(name)
@@ -192,5 +201,35 @@ def _import_file(file: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, file)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try: spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]  # or the next call would take the half of it
+        raise
     return module
+
+# %% ../../nbs/4_methods/01_base.ipynb #fc754ebe
+def _line_of(error: BaseException, path: str) -> str | None:
+    "`file, line N`: the last line of the plug-in `path` that an error came through; else None."
+    if not path: return None
+    of_module = getattr(sys.modules.get(path), '__file__', None)
+    file = str(Path(of_module or path).resolve())
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == file]
+    if isinstance(error, SyntaxError) and error.filename == file: lines = [error.lineno]
+    return f'{file}, line {lines[-1]}' if lines else None
+
+@contextlib.contextmanager
+def plugin_lines(path: str | Path) -> Iterator[None]:
+    "Inside, an error out of the plug-in `path` is an `FsrfError` that names its line."
+    try: yield
+    except (Exception, SystemExit) as error:
+        line = _line_of(error, str(path))
+        absent = isinstance(error, ModuleNotFoundError) and error.name == str(path).split('.')[0]
+        if line is None and absent:
+            raise FsrfError('no such plug-in', where='plugin', found=path, expected='a file that '
+                            'ends in .py, or the name of a module that can be imported') from error
+        if isinstance(error, FsrfError) and line and 'plug-in' not in str(error):
+            error.args = (f'{error}\n  plug-in: {line}',)
+        if line is None or isinstance(error, FsrfError): raise
+        raise FsrfError('an error in the plug-in', where=line,
+                        found=f'{type(error).__name__}: {error}', do='correct it there') from error

@@ -85,9 +85,9 @@ def response_sizes(spec: DataSpec) -> list[int]:
 class CorrKDConfig(BackboneConfig):
     "The backbone's settings, the three terms, and the ablation that replaces RCD."
     margin: float = setting(1.2, low=0, high=2, help='eta of SCD [unconfirmed]')
-    scd: float = setting(1., low=0)
-    cpd: float = setting(1., low=0)
-    rcd: float = setting(1., low=0)
+    scd: float = setting(1., low=0, help='weight of SCD, the contrast of samples')
+    cpd: float = setting(1., low=0, help='weight of CPD, the prototypes of classes')
+    rcd: float = setting(1., low=0, help='weight of RCD, the response')
     response: str = setting('mi', choices=('mi', 'kl'),
                             help="'kl': the ablation's plain distillation in place of RCD")
 

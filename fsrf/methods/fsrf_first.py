@@ -47,11 +47,12 @@ class FSRFFirstConfig(BackboneConfig):
     dis: float = setting(.1, low=0, help='distribution of H [abstract]')
     con: float = setting(.1, low=0, help='consistency of H [ours]')
     tau: float = setting(2., low=.1, help='temperature')
-    distance: str = setting('cmd', choices=tuple(DISTANCES))
-    direction: str = setting('both', choices=DIRECTIONS)
+    distance: str = setting('cmd', choices=tuple(DISTANCES), help='what homogeneity minimises')
+    direction: str = setting('both', choices=DIRECTIONS, help='which view teaches which')
     stop_gradient: bool = setting(True, help='the teaching view is held still')
     views: str = setting('two_incomplete',
-                         choices=('two_incomplete', 'complete_incomplete', 'two_and_complete'))
+                         choices=('two_incomplete', 'complete_incomplete', 'two_and_complete'),
+                         help='the views of a sample that a step sees')
     recover: bool = setting(
         False, help='factors of absent modalities are recovered, not encoded from zeros [ours]')
     warmup: int = setting(0, low=0, help='steps over which DHF grows to its weight [ours]')

@@ -6,15 +6,5 @@
 __all__ = []
 
 # %% ../../nbs/8_runs/00_runs.ipynb #7e4e4a54
-from ..core import public_names as _public_names
-from .spec import *
-from .kernels import *
-from .limits import *
-from .progress import *
-from .remote import *
-from .execute import *
-from .grid import *
-from .status import *
-from .search import *
-
-__all__ = _public_names(globals())
+from ..doors import open_late as _open_late
+_open_late('fsrf.runs', leave=['cluster'])

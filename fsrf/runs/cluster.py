@@ -7,7 +7,7 @@ __all__ = ['THREADS', 'DEATHS', 'BATCH_SYSTEMS', 'KernelHost', 'devices', 'worke
            'batch_cluster', 'job_script', 'Executor']
 
 # %% ../../nbs/8_runs/04_cluster.ipynb #fc16fbe0
-import contextlib, logging, os, signal
+import contextlib, logging, multiprocessing.spawn, os, signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -17,8 +17,8 @@ import dask, yaml
 from dask.system import CPU_COUNT
 from distributed import Client, Nanny, Scheduler, SpecCluster, Worker, WorkerPlugin
 from fastcore.basics import patch
-from ..core import FsrfError
-from .kernels import CAN_FORK, MALLOC, SHARED, fork_server
+from ..core import FsrfError, unknown
+from .forks import CAN_FORK, MALLOC, SHARED, fork_server
 
 # %% ../../nbs/8_runs/04_cluster.ipynb #f8de8e30
 class KernelHost(WorkerPlugin):
@@ -75,10 +75,21 @@ def _settings() -> dict[str, Any]:
         settings[f'distributed.nanny.pre-spawn-environ.{name}'] = value
     return settings
 
+# %% ../../nbs/8_runs/04_cluster.ipynb #0496859c
+_preparation = multiprocessing.spawn.get_preparation_data
+
+def _without_main(name: str) -> dict[str, Any]:
+    "What Python tells a process that it spawns; a dask worker is not told of the script."
+    told = _preparation(name)
+    if name.startswith('Dask Worker'):
+        for key in ('init_main_from_name', 'init_main_from_path'): told.pop(key, None)
+    return told
+
 # %% ../../nbs/8_runs/04_cluster.ipynb #249a4263
 def local_cluster(environments: Sequence[dict[str, str]]) -> SpecCluster:
     "A cluster of one worker process per environment, on this machine alone (127.0.0.1)."
     dask.config.set(_settings())
+    multiprocessing.spawn.get_preparation_data = _without_main
     here = dict(host='127.0.0.1', dashboard=False)
     scheduler = dict(cls=Scheduler, options=dict(here, port=0, dashboard_address=':0'))
     common = dict(here, nthreads=1, memory_limit=0, silence_logs=logging.CRITICAL)
@@ -98,10 +109,9 @@ def read_cluster(path: Path | str) -> dict[str, Any]:
         raise FsrfError('cannot read a cluster file', where=path, found=error) from error
     defaults = dict(kind=None, jobs=1, options={})
     found = defaults | (told if isinstance(told, dict) else {'': told})
-    unknown = set(found) - set(defaults)
-    if unknown:
-        raise FsrfError('unknown field in a cluster file', where=path,
-                        found=', '.join(map(str, unknown)), expected=', '.join(defaults))
+    if strange := sorted(set(found) - set(defaults), key=str):
+        raise unknown('field', strange, defaults, what='unknown field in a cluster file',
+                      where=path)
     _check_cluster(path, **found)
     return found
 
@@ -112,7 +122,9 @@ def _check_cluster(path: Path | str, kind: Any, jobs: Any, options: Any) -> None
             raise FsrfError('bad value in a cluster file', where=f'{path}, {field}',
                             found=repr(found), expected=expected)
 
-    check(kind in BATCH_SYSTEMS, 'kind', kind, ', '.join(BATCH_SYSTEMS))
+    if kind not in BATCH_SYSTEMS:
+        raise unknown('kind', [kind], BATCH_SYSTEMS, what='unknown batch system',
+                      where=f'{path}, kind')
     check(isinstance(options, dict), 'options', options, 'a mapping')
     check(isinstance(jobs, int) and jobs > 0, 'jobs', jobs, 'an integer from 1')
 
@@ -129,7 +141,7 @@ def _jobqueue() -> ModuleType:
 def _exports(threads: int) -> list[str]:
     "The lines of a job's script that set its variables."
     variables = dict.fromkeys(THREADS, threads) | MALLOC
-    for name in ('FSRF_ROOT', 'FSRF_DATA'):
+    for name in ('FSRF_ROOT', 'FSRF_DATA', 'FSRF_CACHE'):
         if name in os.environ: variables[name] = os.environ[name]
     return [f'export {name}={value}' for name, value in variables.items()]
 

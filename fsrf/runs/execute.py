@@ -6,13 +6,13 @@
 __all__ = ['faults', 'is_done', 'Outcome', 'describe_error', 'run_lock', 'execute', 'RunFailed', 'execute_or_raise']
 
 # %% ../../nbs/8_runs/07_execute.ipynb #07896223
-import contextlib, dataclasses, fcntl, json, os, shutil, time
+import contextlib, dataclasses, fcntl, json, os, re, shutil, time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
-from ..core import FsrfError, read_json
-from ..evaluation.rows import FOLDER, read_rows
-from .limits import Limits, Stopped, run_bounded
+from ..core import FsrfError, next_step, read_json
+from ..evaluation.rows import FOLDER, look_at_rows, read_rows
+from .kernels import Limits, Stopped, run_bounded
 from .progress import PROGRESS_FILE, Heartbeat
 from .remote import RemoteRuns, is_url, scratch_folder
 from .spec import RunSpec, checkpoint_name, template_path
@@ -47,7 +47,7 @@ def faults(folder: Path | str, spec: RunSpec | None = None) -> list[str]:
         if not _has_ended(folder): found.append('run.ipynb did not run to its end')
     except (FsrfError, KeyError) as error: return [f'run.ipynb: {error}']
     try:
-        if spec is None: read_rows(folder)
+        if spec is None: look_at_rows(folder/'rows.json')
         elif not _rows_belong(folder, spec): found.append('rows.json holds the rows of another run')
     except FsrfError as error: found.append(f'rows.json: {error}')
     for model in _checkpoints(folder, spec):
@@ -89,12 +89,18 @@ _KILLED = dict(  # exceptions whose own message says too little
     CancelledError='the cluster was lost while this run was made or waited',
 )
 
+_ANSI = re.compile(r'\x1b\[[0-9;]*m')  # the colours of a traceback
+
 def describe_error(error: BaseException) -> str:
     """One line: the cell and the last line of a notebook's traceback.
     Of another exception its kind and message."""
     if hasattr(error, 'ename'):  # papermill's error, with the cell's
         cell = f'cell {error.cell_index} (In [{error.exec_count}])'
-        return f'{cell}: {error.ename}: {str(error.evalue).strip()}'
+        frames = re.findall(r'File (\S+):(\d+)', _ANSI.sub('', '\n'.join(error.traceback or [])))
+        ours = [frame for frame in frames if 'site-packages' not in frame[0]] or frames
+        place = ', '.join(f'{Path(file).name} line {line}' for file, line in ours[-1:])
+        told = f'{cell}: {error.ename}: {str(error.evalue).strip()}'
+        return f'{told} ({place})' if place else told
     kind = type(error).__name__
     return _KILLED.get(kind) or f'{kind}: {str(error).strip() or "no message"}'
 
@@ -189,6 +195,7 @@ def execute(spec: RunSpec, out: Path | str, id: str, template: Path | str | None
             shutil.rmtree(_failed(out, id), ignore_errors=True)
     except OSError as error:
         told, seconds = describe_error(error), time.perf_counter() - start
+        if step := next_step(error): told += f' - {step}'
         return Outcome(spec, id, 'failed', str(out), seconds, told)
     return Outcome(spec, id, 'done', str(whole), time.perf_counter() - start)
 

@@ -10,14 +10,11 @@ __all__ = ['PROGRESS_FILE', 'STALE_AFTER', 'state_history', 'training_progress',
 import contextlib, json, os, socket, sys, time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from fastcore.basics import patch
 from ..core import FsrfError, read_json
 from .spec import RunSpec
-from ..training.fit import TrainConfig
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
+if TYPE_CHECKING: from rich.table import Table
 
 # %% ../../nbs/8_runs/05_progress.ipynb #4f6cc13f
 def state_history(path: Path | str) -> list[dict]:
@@ -30,6 +27,11 @@ def state_history(path: Path | str) -> list[dict]:
     except (OSError, ValueError, KeyError, MemoryError): return []
 
 # %% ../../nbs/8_runs/05_progress.ipynb #5c4cd984
+def _epochs(train: dict) -> int:
+    "The epochs that training settings ask for."
+    from fsrf.training.fit import TrainConfig  # with torch, and who only looks needs none
+    return TrainConfig.from_dict(train).epochs
+
 def _fold_folder(state: Path, folder: Path) -> str:
     return state.relative_to(folder).parts[1]  # training/fold0/... (a teacher's is one deeper)
 
@@ -43,7 +45,7 @@ def training_progress(folder: Path | str, epochs: int | None = None,
         newest = max(states, key=lambda state: state.stat().st_mtime_ns)
         history = state_history(newest)
         if not history: return {}
-        epochs = epochs or TrainConfig().epochs
+        epochs = epochs or _epochs({})
         begun = len({_fold_folder(state, folder) for state in states})
         epochs_left = epochs - len(history) + epochs*max(0, folds - begun)
         seconds_each = sum(epoch['seconds'] for epoch in history)/len(history)
@@ -67,7 +69,7 @@ class Heartbeat:
                  also: Callable[[dict], None] | None = None) -> None:
         self.folder = Path(folder)
         self.also = also
-        self.epochs = TrainConfig.from_dict(spec.train).epochs
+        self.epochs = _epochs(spec.train)
         self.folds = len(spec.folds) or 1
         self.fixed = dict(id=id, method=spec.method, dataset=spec.dataset, seed=spec.seed,
                           host=socket.gethostname(), worker=os.getpid())
@@ -123,8 +125,9 @@ def _cells(record: dict) -> tuple[str, ...]:
 # %% ../../nbs/8_runs/05_progress.ipynb #181286d2
 _COLUMNS = ('run', 'state', 'epoch', 'valid', 'time', 'left', 'memory', 'kernel')
 
-def progress_table(records: Sequence[dict], title: str = '') -> Table:
+def progress_table(records: Sequence[dict], title: str = '') -> 'Table':
     "The records of `progress_records` as a rich table."
+    from rich.table import Table
     table = Table(title=title or None, box=None, pad_edge=False, title_justify='left',
                   title_style='bold', min_width=len(title))  # so that the title is one line
     for name in _COLUMNS:
@@ -163,6 +166,8 @@ class GridDisplay:
         self.shown = None
 
     def __enter__(self):
+        from rich.console import Console
+        from rich.live import Live
         lines = self.where == 'lines'
         self.console = Console(file=sys.stderr, highlight=False, soft_wrap=lines)
         empty = progress_table([], self.title())

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 import numpy as np, pandas as pd
-from ..core import FsrfError, canonical_json, seeded, stable_seed
+from ..core import FsrfError, canonical_json, seeded, stable_seed, unknown
 from ..data.dataset import MultimodalDataset, load_dataset
 from ..methods.base import METHODS, build, load_plugin, method_config
 from ..training.fit import TrainConfig, fit
@@ -28,8 +28,7 @@ SHARED_SPACE = dict(lr=(5e-4, 1e-3, 2e-3), regularisation=tuple(REGULARISATION))
 def search_space(method: str) -> dict[str, Sequence]:
     "What a search may change for `method`: {name: values}."
     if method not in METHODS:
-        raise FsrfError('unknown method', where='methods', found=repr(method),
-                        expected=', '.join(sorted(METHODS)))
+        raise unknown('method', method, sorted(METHODS), where='methods')
     return SHARED_SPACE | METHODS[method][0].search_space
 
 # %% ../../nbs/8_runs/10_search.ipynb #7079ddfd

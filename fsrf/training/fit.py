@@ -29,9 +29,9 @@ from .state import resume_state, write_state
 @dataclass(frozen=True)
 class TrainConfig(Config):
     "How a method is trained: optimiser, length, precision."
-    lr: float = setting(1e-3, low=0)
-    weight_decay: float = setting(1e-2, low=0)
-    batch_size: int = setting(64, low=2)
+    lr: float = setting(1e-3, low=0, help='learning rate of AdamW')
+    weight_decay: float = setting(1e-2, low=0, help='of AdamW')
+    batch_size: int = setting(64, low=2, help='samples of a step')
     epochs: int = setting(60, low=1, help='at most')
     patience: int = setting(12, low=1, help='epochs without a better validation score before it '
                                             'stops; they count from the first gain')
@@ -48,7 +48,7 @@ class TrainConfig(Config):
                                       'training and validation parts together')
     valid_rates: tuple = setting((.3, .6), help='missing rates that validation looks at, beside '
                                                 'all subsets')
-    precision: str = setting('fp32', choices=('fp32', 'bf16'))
+    precision: str = setting('fp32', choices=('fp32', 'bf16'), help='of matrix products')
     compile: bool = setting(False, help='torch.compile the encoders')
 
 # %% ../../nbs/6_training/02_fit.ipynb #fc142177
