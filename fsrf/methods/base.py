@@ -67,6 +67,7 @@ class Method(nn.Module):
     ablations = {}           # changes whose worth a table shows: {name: {config field: value}}
     known_from = ''          # which part of its paper could be read, where that was not all of it
     name = None              # its name in the registry, set by `build`
+    meta = {}                # what is known of its training, set by `training.fit` and `load_method`
 
     def __init__(self, config: Config, spec: DataSpec) -> None:
         super().__init__()
