@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['DEFAULT_DATASETS', 'DEFAULT_METHODS', 'DEFAULT_SEEDS', 'parse_names', 'parse_numbers', 'print_plan',
-           'command_reproduce', 'print_status', 'command_status', 'command_collect', 'command_report', 'first_line',
-           'command_list', 'command_data', 'make_parser', 'main']
+           'command_reproduce', 'print_status', 'command_status', 'command_collect', 'command_report',
+           'command_predict', 'first_line', 'command_list', 'command_data', 'make_parser', 'main']
 
 # %% ../../nbs/9_cli/03_main.ipynb #ebc33b3f
 import argparse, json, re, sys, tempfile, time
@@ -198,6 +198,23 @@ def command_report(args: argparse.Namespace) -> int:
     make_report(args.rows, args.out)
     return 0
 
+# %% ../../nbs/9_cli/03_main.ipynb #57cc11b0
+def command_predict(args: argparse.Namespace) -> int:
+    "Predict the samples of a file with a checkpoint."
+    import warnings
+    from fsrf.methods import load_plugin
+    from fsrf.training import load_predictor, write_predictions
+    load_plugin(args.plugin)
+    model = load_predictor(args.checkpoint, args.device)
+    with warnings.catch_warnings(record=True, action='always') as caught:
+        table = model.predict(args.data, without=args.without, nothing=args.nothing,
+                              nonfinite=args.nonfinite)
+    told = dict.fromkeys(str(w.message) for w in caught if w.category is UserWarning)
+    for message in told: print(f'fsrf: warning: {message}', file=sys.stderr)
+    if args.out: print(f'{len(table)} predictions: {short_path(write_predictions(table, args.out))}')
+    else: print(table.to_string(index=False, float_format='{:.4f}'.format, na_rep='nan'))
+    return 0
+
 # %% ../../nbs/9_cli/03_main.ipynb #df77db41
 def first_line(thing: Callable) -> str:
     """The first line of a class's or function's docstring.
@@ -277,6 +294,27 @@ def _add_list(commands) -> None:
     parser.add_argument('--plugin', default='', metavar='FILE', help='also those of this plug-in')
     parser.set_defaults(function=command_list)
 
+# %% ../../nbs/9_cli/03_main.ipynb #7315907a
+def _add_predict(commands) -> None:
+    parser = commands.add_parser(
+        'predict', help='predict the samples of a file with a trained network',
+        description='Predict raw features, which need no labels and may lack any modality.',
+        epilog='example: fsrf predict runs/RUN/model.safetensors mine.npz --without audio '
+               '--out predictions.csv')
+    add = parser.add_argument
+    add('checkpoint', metavar='CHECKPOINT', help='a .safetensors file, or a folder with one')
+    add('data', metavar='DATA', help='a file or folder of features, or the name of a data set')
+    add('--out', metavar='FILE', help='.csv, .json or .parquet (default: a table on the screen)')
+    add('--without', type=parse_names, default=[], metavar='NAME[,NAME]',
+        help='modalities to leave out')
+    add('--nothing', choices=('prior', 'nan'), default='prior',
+        help="what a sample gets of which nothing is left: the training labels' shares, or nan")
+    add('--nonfinite', choices=('error', 'missing'), default='error',
+        help='frames with NaN or infinity: refused, or missing')
+    add('--plugin', default='', metavar='FILE', help='the plug-in that registers the method')
+    add('--device', default='auto', help="'auto' (default), 'cpu', 'cuda', ...")
+    parser.set_defaults(function=command_predict)
+
 # %% ../../nbs/9_cli/03_main.ipynb #701635ac
 def make_parser() -> argparse.ArgumentParser:
     "The argument parser of `fsrf`; what it parses has the command's `function`."
@@ -285,7 +323,8 @@ def make_parser() -> argparse.ArgumentParser:
         'train, compare, report.',
         epilog='exit codes: 0 all well, 1 a run failed, 2 bad input, 130 interrupted')
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
-    for add in (_add_reproduce, _add_list, _add_status, _add_collect, _add_report): add(commands)
+    for add in (_add_reproduce, _add_predict, _add_list, _add_status, _add_collect, _add_report):
+        add(commands)
     commands.add_parser('data', help='look into data files, safely: check, convert, show '
                                      '(fsrf data --help)')
     return parser

@@ -6,6 +6,7 @@
 __all__ = []
 
 # %% ../../../nbs/1_data/files/23_own_files.ipynb #a0bef171
+from collections import Counter
 from pathlib import Path
 import numpy as np
 from ..arrays import UNLABELLED, lacks_label, unlabelled_rows
@@ -160,35 +161,41 @@ def _meta(columns, x, n):
     return meta
 
 # %% ../../../nbs/1_data/files/23_own_files.ipynb #7f274774
-def _content(layout, columns, x, length, n, notes, where):
-    "The `FileContent` of `n` samples with features `x` {modality: (n, T, d)} and given lengths."
-    y = _column(columns, 'y')
-    if y is None:
+def _content(layout, columns, x, length, n, notes, where, labels=True):
+    """The `FileContent` of `n` samples with features `x` {modality: (n, T, d)} and given lengths.
+    Without `labels`, none are read, whatever they are."""
+    y = _column(columns, 'y') if labels else None
+    if labels and y is None:
         reject('no labels', where, ' or '.join(_NAMES['y']), ', '.join(columns),
                'add a column or array y')
-    if len(y) != n: reject('labels and features differ in number', where, n, len(y))
+    if labels and len(y) != n: reject('labels and features differ in number', where, n, len(y))
     split = _split(columns, n)
     folds = _folds(columns, n) if split is None else None
-    unlabelled = unlabelled_rows(split, folds, n)
-    y, task, names = _some_labels(y, unlabelled, where, layout != 'npz')
+    unlabelled, task, names = unlabelled_rows(split, folds, n), 'regression', ()
+    if labels: y, task, names = _some_labels(y, unlabelled, where, layout != 'npz')
     seen = lengths({m: a for m, a in x.items() if m not in length}, notes)
     return FileContent(layout, x, {m: length.get(m, seen.get(m)) for m in x}, y, _ids(columns, n),
                        task, names, split, folds, _meta(columns, x, n), notes)
 
 # %% ../../../nbs/1_data/files/23_own_files.ipynb #4dd844a3
+def _most_rows(columns):
+    "How many samples an npz without labels has: the rows that most of its arrays have."
+    rows = Counter(len(a) for a in columns.values() if a.ndim)
+    return rows.most_common(1)[0][0] if rows else 0
+
 def read_own_npz(path: Path, options: dict) -> FileContent:
     "What an npz of one's own holds."
     columns, notes = containers.read_npz(path, options['memory']), []
-    y = _column(columns, 'y')
-    if y is None or not y.ndim:
+    y, labels = _column(columns, 'y'), options.get('labels', True)
+    if labels and (y is None or not y.ndim):
         reject('no labels in the archive', path, ' or '.join(_NAMES['y']),
                ', '.join(columns) or 'no arrays', 'add an array y')
-    n = len(y)
+    n = len(y) if labels else _most_rows(columns)
     x = {m: np.array(a, np.float32) for m, a in _features(columns, n, options, notes).items()}
     if not x:
         reject('no features in the archive', path, 'x_NAME: (n, frames, d) or (n, d) floats',
                {k: a.shape for k, a in columns.items()}, 'name the arrays x_language, x_audio, ...')
-    return _content('npz', columns, x, _given_lengths(columns, x, n), n, notes, path)
+    return _content('npz', columns, x, _given_lengths(columns, x, n), n, notes, path, labels)
 
 # %% ../../../nbs/1_data/files/23_own_files.ipynb #56525de8
 def _stacked(path, n):
@@ -230,4 +237,5 @@ def read_own_folder(folder: Path, options: dict) -> FileContent:
             x[p.name], length[p.name] = _one_file_each(p, ids, options, notes)
     if not x: reject('no features beside the table', folder, 'NAME.npy or NAME/ID.npy', 'none')
     length = _given_lengths(columns, x, n) | length
-    return _content('table and npy', columns, x, length, n, notes, table)
+    labels = options.get('labels', True)
+    return _content('table and npy', columns, x, length, n, notes, table, labels)
