@@ -211,7 +211,8 @@ def command_predict(args: argparse.Namespace) -> int:
                               nonfinite=args.nonfinite)
     told = dict.fromkeys(str(w.message) for w in caught if w.category is UserWarning)
     for message in told: print(f'fsrf: warning: {message}', file=sys.stderr)
-    if args.out: print(f'{len(table)} predictions: {short_path(write_predictions(table, args.out))}')
+    if args.out:
+        print(f'{len(table)} predictions: {short_path(write_predictions(table, args.out))}')
     else: print(table.to_string(index=False, float_format='{:.4f}'.format, na_rep='nan'))
     return 0
 

@@ -42,7 +42,7 @@ def typical_lengths(ds: MultimodalDataset) -> dict[str, int]:
     return {m: max(1, int(np.median(n[n > 0]))) if n.any() else 1 for m, n in ds.length.items()}
 
 def is_aligned(ds: MultimodalDataset) -> bool:
-    "Whether each sample's sequences, two or more, have one length, as words and what goes with them."
+    "Whether the sequences of a sample, two or more, always have one length."
     length = np.stack([ds.length[s.name] for s in ds.spec.modalities if not s.is_vector] or [[]])
     longest = length.max(0, initial=0)
     return len(length) > 1 and bool(((length == longest) | (length == 0)).all())
@@ -89,7 +89,7 @@ def save_method(method: Method, path: str | Path, meta: dict | None = None) -> P
 LARGEST_HEAD = 16*2**20    # characters of metadata
 
 def _check_format(head: object, path: str | Path) -> None:
-    found = head.get('format', 'no format number') if isinstance(head, dict) else type(head).__name__
+    found = head.get('format', 'no format number') if isinstance(head, dict) else 'no header'
     if found == FORMAT: return
     if isinstance(found, int) and found > FORMAT:
         raise FsrfError('a checkpoint of a newer version of fsrf', where=path, found=found,
@@ -118,7 +118,7 @@ def _numbers(values: object, n: int, positive: bool = False) -> bool:
     return a.shape == (n,) and bool(np.isfinite(a).all()) and not (positive and (a <= 0).any())
 
 def _check_facts(head: dict, spec: DataSpec, path: str | Path) -> None:
-    "An error unless the facts of the training fit `spec`; a network that was never trained has none."
+    "An error unless the facts of the training fit `spec`; an untrained network has none."
     names = spec.class_names
     good = dict(task=spec.task in TASKS, classes=not names or len(names) == spec.n_classes)
     if 'columns' in head: good |= _good_facts(head, spec)
@@ -201,7 +201,7 @@ def _read_checkpoint(path: str | Path, device: str | torch.device) -> Method:
 
 # %% ../../nbs/4_methods/03_checkpoint.ipynb #ef0392a0
 def load_method(path: str | Path, device: str | torch.device = 'cpu') -> Method:
-    """The method in a checkpoint, in evaluation mode; `method.meta` is what it says of its training.
+    """The method in a checkpoint, in evaluation mode; `method.meta` tells of its training.
 
     A damaged, foreign or older file is an error."""
     if not Path(path).is_file():

@@ -5,12 +5,11 @@
 # %% auto #0
 __all__ = ['FAR', 'FLAT', 'ENOUGH', 'Predictor', 'scale_faults', 'checkpoint_file', 'load_predictor', 'write_predictions']
 
-# %% ../../nbs/6_training/06_predict.ipynb #a8c4b766
+# %% ../../nbs/6_training/06_predict.ipynb #fb45fbb4
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self
-import numpy as np, pandas as pd, torch
+import numpy as np, pandas as pd
 from fastcore.basics import patch
 from .. import __version__
 from ..core import FsrfError, pick_device, write_atomic
@@ -23,7 +22,7 @@ from ..missing.conditions import Condition
 from .model_card import model_card
 from .samples import Samples, as_samples
 
-# %% ../../nbs/6_training/06_predict.ipynb #515795aa
+# %% ../../nbs/6_training/06_predict.ipynb #c4fd68c5
 class Predictor:
     """A trained method and what it knows of its data: `predict` takes raw samples.
 
@@ -64,7 +63,7 @@ class Predictor:
         data = self.meta['data']['title']
         return f'{self.method.name}, trained on {data}: {inputs} -> {self.spec.task}'
 
-# %% ../../nbs/6_training/06_predict.ipynb #6cb7ebdd
+# %% ../../nbs/6_training/06_predict.ipynb #e80c213f
 FAR, FLAT, ENOUGH = 10., .05, 10   # standard deviations: too many, too few; samples to judge by
 
 def scale_faults(found: Samples, statistics: Statistics) -> dict[str, str]:
@@ -77,14 +76,14 @@ def scale_faults(found: Samples, statistics: Statistics) -> dict[str, str]:
         varied = std != 1     # a constant column has no scale
         distance = np.sqrt((z**2).mean(0))
         if (distance > FAR).mean() > .5:
-            faults[m] = (f'most columns lie more than {FAR:g} standard deviations from those of the '
-                         f'training (typically {np.median(distance):.0f})')
+            faults[m] = (f'most columns lie more than {FAR:g} standard deviations from those of '
+                         f'the training (typically {np.median(distance):.0f})')
         elif (found.seen()[m] > 0).sum() >= ENOUGH and (z.std(0)[varied] < FLAT).mean() > .5:
             faults[m] = (f'most columns vary by less than {FLAT:g} of the standard deviation that '
                          'they had in the training')
     return faults
 
-# %% ../../nbs/6_training/06_predict.ipynb #158f755e
+# %% ../../nbs/6_training/06_predict.ipynb #d68ff6d1
 @patch
 def _scaled(self: Predictor, found: Samples) -> dict[str, np.ndarray]:
     "{modality: (n, T, d)} as the network saw its training data."
@@ -98,10 +97,11 @@ def _scaled(self: Predictor, found: Samples) -> dict[str, np.ndarray]:
                         expected='features as they were measured', do='pass them unscaled')
     for m, fault in scale_faults(found, own).items():
         warnings.warn(f'{m}: {fault}; are these features in the units of '
-                      f'{self.meta["data"]["title"]}? The predictions may mean nothing', stacklevel=4)
+                      f'{self.meta["data"]["title"]}? The predictions may mean nothing',
+                      stacklevel=4)
     return {m: z_scores(x, *own[m]) for m, x in found.x.items()} if wanted else found.x
 
-# %% ../../nbs/6_training/06_predict.ipynb #b85de421
+# %% ../../nbs/6_training/06_predict.ipynb #6b9f2fcd
 @patch
 def _lengths(self: Predictor, found: Samples) -> dict[str, np.ndarray]:
     "{modality: frames (n,)}, also where it is missing."
@@ -132,7 +132,7 @@ def _outcomes(self: Predictor, data: MultimodalDataset, left: tuple[str, ...]) -
     if self.spec.task == 'multilabel-binary': p = p[..., 1]
     return p.reshape(len(data), -1).numpy()
 
-# %% ../../nbs/6_training/06_predict.ipynb #b24eac5a
+# %% ../../nbs/6_training/06_predict.ipynb #f3ac8795
 @patch
 def _without_anything(self: Predictor, outcomes: np.ndarray, empty: np.ndarray,
                       nothing: str) -> None:
@@ -145,7 +145,7 @@ def _without_anything(self: Predictor, outcomes: np.ndarray, empty: np.ndarray,
                   f'they get {told}', stacklevel=3)
     outcomes[empty] = np.nan if prior is None else np.array(prior, np.float32)
 
-# %% ../../nbs/6_training/06_predict.ipynb #0f1bd44d
+# %% ../../nbs/6_training/06_predict.ipynb #820f7db0
 @patch
 def _labels(self: Predictor, outcomes: np.ndarray) -> list:
     "The most probable class (all labels above 1/2) in words; None where the probabilities are NaN."
@@ -171,7 +171,7 @@ def _table(self: Predictor, found: Samples, outcomes: np.ndarray,
     columns['share_seen'] = np.mean(shares, 0)
     return pd.DataFrame(columns)
 
-# %% ../../nbs/6_training/06_predict.ipynb #615c2b56
+# %% ../../nbs/6_training/06_predict.ipynb #25c424d4
 @patch
 def predict(self: Predictor, samples: object, *, without: str | Sequence[str] = (),
             length: Mapping | None = None, ids: Sequence | None = None, nothing: str = 'prior',
@@ -204,7 +204,7 @@ def predict(self: Predictor, samples: object, *, without: str | Sequence[str] = 
     self._without_anything(outcomes, np.sum(list(seen.values()), 0) == 0, nothing)
     return self._table(found, outcomes, seen)
 
-# %% ../../nbs/6_training/06_predict.ipynb #8ca1a00f
+# %% ../../nbs/6_training/06_predict.ipynb #6188f20f
 def checkpoint_file(path: str | Path) -> Path:
     "The checkpoint that a path means: the file itself, or the only one in a folder."
     path = Path(path)
@@ -218,7 +218,7 @@ def checkpoint_file(path: str | Path) -> Path:
     raise FsrfError('not one checkpoint in this folder', where=path, expected='model.safetensors',
                     found=', '.join(f.name for f in files) or 'none', do='name the file')
 
-# %% ../../nbs/6_training/06_predict.ipynb #4292c567
+# %% ../../nbs/6_training/06_predict.ipynb #10c926d4
 @patch
 def save(self: Predictor, path: str | Path) -> Path:
     "Write the checkpoint to the file `path`."
@@ -242,7 +242,7 @@ def load_predictor(path: str | Path, device: str = 'auto') -> Predictor:
     "The model in a checkpoint, or in a folder that `save_pretrained` or a run wrote."
     return Predictor.from_pretrained(path, device)
 
-# %% ../../nbs/6_training/06_predict.ipynb #f432cba5
+# %% ../../nbs/6_training/06_predict.ipynb #09548ef1
 def write_predictions(table: pd.DataFrame, path: str | Path) -> Path:
     "Write a table of predictions as `.csv`, `.json` (a list of objects) or `.parquet`."
     path = Path(path)

@@ -183,6 +183,7 @@ def _most_rows(columns):
     rows = Counter(len(a) for a in columns.values() if a.ndim)
     return rows.most_common(1)[0][0] if rows else 0
 
+# %% ../../../nbs/1_data/files/23_own_files.ipynb #ee6a93d0
 def read_own_npz(path: Path, options: dict) -> FileContent:
     "What an npz of one's own holds."
     columns, notes = containers.read_npz(path, options['memory']), []
