@@ -129,6 +129,9 @@ def model_card(method: Method, rows: pd.DataFrame | str | Path | None = None, *,
     if isinstance(rows, (str, Path)): rows = read_rows(rows)
     name = method.meta.get('dataset')
     if rows is not None and name: rows = rows[rows.dataset == name]
+    if rows is not None and rows.dataset.nunique() > 1:
+        raise FsrfError('one data set at a time', found=', '.join(sorted(set(rows.dataset))),
+                        do="rows[rows.dataset == 'NAME']")
     title = f'{method.name} on {method.meta["data"]["title"]}'
     parts = {'Intended use': _USE, 'Input': _inputs(method), 'Output': _outputs(method),
              'Training': _training(method, library), 'Scores': _scores(method, rows),
