@@ -286,6 +286,17 @@ def test_nan_is_refused_by_sample_and_modality_or_missing(binary, raw, value):
     assert table.share_seen[7] < 1
 
 
+def test_what_is_left_out_may_be_broken(binary, raw):
+    model, x = binary[2], {m: v.copy() for m, v in raw.x.items()}
+    known = model.predict(raw, without="visual")
+    length = dict(raw.length)
+    x["visual"][3, 1] = np.nan
+    x["visual"][4] = 1e9 * (x["visual"][4] != 0)
+    pd.testing.assert_frame_equal(
+        quietly(model, x, length=length, ids=raw.ids, without="visual"), known
+    )
+
+
 # --- nothing left ---------------------------------------------------------------------------------
 
 

@@ -207,8 +207,8 @@ def _align(made: dict, source: _Source, spec: DataSpec) -> None:
 
 # %% ../../nbs/6_training/04_samples.ipynb #b479dcd0
 def as_samples(samples: object, spec: DataSpec, *, length: Mapping | None = None,
-               ids: Sequence | None = None, nonfinite: str = 'error',
-               aligned: bool = False) -> Samples:
+               ids: Sequence | None = None, nonfinite: str = 'error', aligned: bool = False,
+               without: Sequence[str] = ()) -> Samples:
     """`samples` as a network for data of `spec` takes them; nothing is scaled.
 
     samples: {modality: array (n, frames, width), or (n, width) of a vector, or a list of n arrays
@@ -216,7 +216,8 @@ def as_samples(samples: object, spec: DataSpec, *, length: Mapping | None = None
     of a file or folder that `data.files.read` knows; or a data set's name. Modalities may lack.
     length: {modality: (n,)} of arrays whose last frames are zero and no padding.
     ids: n names. nonfinite: 'error', or 'missing' for frames with NaN or infinity. aligned: a
-    sample's sequences have one length; arrays without lengths get it from the longest."""
+    sample's sequences have one length; arrays without lengths get it from the longest. without:
+    modalities of which only the lengths count."""
     if nonfinite not in ('error', 'missing'):
         raise FsrfError('unknown treatment of NaN and infinity', where='nonfinite',
                         expected="'error' or 'missing'", found=repr(nonfinite))
@@ -233,6 +234,9 @@ def as_samples(samples: object, spec: DataSpec, *, length: Mapping | None = None
     for s in spec.modalities:
         out.x[s.name], given = made[s.name]
         out.given[s.name], out.length[s.name] = given, np.minimum(given, s.max_len)
+        if s.name in without:
+            out.x[s.name][:] = 0
+            continue
         _without_nonfinite(out.x[s.name], s.name, out.ids, nonfinite, out.notes)
         cut = int((given > s.max_len).sum())
         if cut:
