@@ -1,1 +1,16 @@
 __version__ = "0.1.0"
+
+_WHERE = {"load": ("fsrf.training.predict", "load_predictor"),
+          "Predictor": ("fsrf.training.predict", "Predictor")}
+
+
+def __getattr__(name):
+    "`fsrf.load(path)` and `fsrf.Predictor`, imported when they are first asked for: torch is slow."
+    if name not in _WHERE: raise AttributeError(f"module 'fsrf' has no attribute {name!r}")
+    import importlib
+    module, thing = _WHERE[name]
+    return getattr(importlib.import_module(module), thing)
+
+
+def __dir__():
+    return [*globals(), *_WHERE]

@@ -21,8 +21,10 @@ BIN = Path(sys.executable).parent
 SLOW = """
     1_data/05_synthetic 4_methods/04_linear 4_methods/casd 4_methods/dmd 4_methods/hrlf
     4_methods/lnln 4_methods/misa 4_methods/mult 4_methods/prlf 4_methods/tfrnet 4_methods/umdf
-    5_evaluation/11_evaluate 6_training/02_fit 6_training/03_cost 8_runs/02_kernels
+    5_evaluation/11_evaluate 6_training/02_fit 6_training/03_cost 6_training/06_predict
+    8_runs/02_forks 8_runs/03_kernels
     8_runs/04_cluster 8_runs/09_status explanations/factors explanations/reproduction_report
+    tutorials/predict
 """.split()
 
 

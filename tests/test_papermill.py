@@ -28,8 +28,10 @@ from processes import (  # noqa: F401
     workers_of,
 )
 
+import fsrf
 from fsrf import methods, runs
 from fsrf.core import FsrfError, hash_file, read_json
+from fsrf.data import load_dataset
 from fsrf.evaluation import read_rows
 from fsrf.evaluation.evaluate import COLUMNS
 from fsrf.runs.cluster import Executor
@@ -101,6 +103,19 @@ def test_a_run_leaves_its_artefacts(grid):
     assert [len(fold["history"]) for fold in read_json(folder / "history.json")] == [2]
     assert methods.load_method(folder / "model.safetensors").meta["seed"] == 0
     assert set(rows.checkpoint_sha256) == {hash_file(folder / "model.safetensors")}
+
+
+def test_a_run_can_be_used_and_knows_its_scores(grid):
+    folder, rows = Path(good(grid).path), rows_of(good(grid))
+    model = fsrf.load(folder)
+    f1 = rows[(rows.protocol == "inter") & (rows.metric == "f1_weighted")]
+    assert model.meta["scores"]["subsets"] == dict(zip(f1.subset, f1.value))
+    assert model.meta["dataset"] == "tiny" and set(rows.data_sha256) == {model.meta["data_sha256"]}
+    methods.load_plugin(PLUGIN)
+    test = load_dataset("tiny").parts(scale=False)["test"]
+    answers = [model.class_names[k] for k in test.y]
+    full = rows[(rows.metric == "accuracy") & (rows.protocol == "inter")].value.iloc[-1]
+    assert (model.predict(test).label == answers).mean() == full
 
 
 def test_a_run_covers_all_folds(pool, tmp_path):

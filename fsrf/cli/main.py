@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['DEFAULT_DATASETS', 'DEFAULT_METHODS', 'DEFAULT_SEEDS', 'print_plan', 'command_reproduce', 'command_status',
-           'command_collect', 'command_report', 'command_list', 'command_data', 'make_parser', 'command_completion',
-           'main']
+           'command_collect', 'command_report', 'command_predict', 'command_list', 'command_data', 'make_parser',
+           'command_completion', 'main']
 
 # %% ../../nbs/9_cli/04_main.ipynb #ebc33b3f
 import argparse, errno, json, os, sys, tempfile, time
@@ -174,6 +174,24 @@ def command_report(args: argparse.Namespace) -> int:
     make_report(args.rows, args.out, metric=args.metric)
     return 0
 
+# %% ../../nbs/9_cli/04_main.ipynb #57cc11b0
+def command_predict(args: argparse.Namespace) -> int:
+    "Predict the samples of a file with a checkpoint."
+    import warnings
+    from fsrf.methods import load_plugin
+    from fsrf.training import load_predictor, write_table
+    load_plugin(args.plugin)
+    model = load_predictor(args.checkpoint, args.device)
+    with warnings.catch_warnings(record=True, action='always') as caught:
+        table = model.predict(args.data, without=args.without, nothing=args.nothing,
+                              nonfinite=args.nonfinite)
+    told = dict.fromkeys(str(w.message) for w in caught if w.category is UserWarning)
+    for message in told: print(f'fsrf: warning: {message}', file=sys.stderr)
+    if args.out:
+        print(f'{len(table)} predictions: {short_path(write_table(table, args.out))}')
+    else: print(table.to_string(index=False, float_format='{:.4f}'.format, na_rep='nan'))
+    return 0
+
 # %% ../../nbs/9_cli/04_main.ipynb #8fea2060
 def command_list(args: argparse.Namespace) -> int:
     "The methods and data sets that there are, each with a line; of those named, the settings."
@@ -251,6 +269,27 @@ def _add_list(commands) -> None:
     parser.add_argument('--json', action='store_true', help='as JSON, for a program')
     parser.set_defaults(function=command_list)
 
+# %% ../../nbs/9_cli/04_main.ipynb #7315907a
+def _add_predict(commands) -> None:
+    parser = commands.add_parser(
+        'predict', help='predict the samples of a file with a trained network',
+        description='Predict raw features, which need no labels and may lack any modality.',
+        epilog='example: fsrf predict runs/RUN/model.safetensors mine.npz --without audio '
+               '--out predictions.csv')
+    add = parser.add_argument
+    add('checkpoint', metavar='CHECKPOINT', help='a .safetensors file, or a folder with one')
+    add('data', metavar='DATA', help='a file or folder of features, or the name of a data set')
+    add('--out', metavar='FILE', help='.csv, .json or .parquet (default: a table on the screen)')
+    add('--without', type=parse_names, default=[], metavar='NAME[,NAME]',
+        help='modalities to leave out')
+    add('--nothing', choices=('prior', 'nan'), default='prior',
+        help="what a sample gets of which nothing is left: the training labels' shares, or nan")
+    add('--nonfinite', choices=('error', 'missing'), default='error',
+        help='frames with NaN or infinity: refused, or missing')
+    add('--plugin', default='', metavar='FILE', help='the plug-in that registers the method')
+    add('--device', default='auto', help="'auto' (default), 'cpu', 'cuda', ...")
+    parser.set_defaults(function=command_predict)
+
 # %% ../../nbs/9_cli/04_main.ipynb #701635ac
 def make_parser() -> argparse.ArgumentParser:
     "The argument parser of `fsrf`; what it parses has the command's `function`."
@@ -261,8 +300,8 @@ def make_parser() -> argparse.ArgumentParser:
         'reads the output')
     parser.add_argument('--version', action='version', version=f'fsrf {fsrf.__version__}')
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
-    for add in (_add_reproduce, _add_list, _add_status, _add_collect, _add_report,
-                _add_completion): add(commands)
+    for add in (_add_reproduce, _add_predict, _add_list, _add_status, _add_collect,
+                _add_report, _add_completion): add(commands)
     commands.add_parser('data', help='look into data files, safely: check, convert, show '
                                      '(fsrf data --help)')
     return parser

@@ -50,6 +50,11 @@ class StoredDataset(MultimodalDataset):
         return Features(self)
 
     @property
+    def statistics(self) -> Statistics | None:
+        "What the columns of a part are standardised by; None for the whole."
+        return self._statistics
+
+    @property
     def sha256(self) -> str:
         "As in memory; of a part: of the whole, the rows and the statistics, without the features."
         if '_sha256' not in self.__dict__:

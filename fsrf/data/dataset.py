@@ -30,6 +30,8 @@ class MultimodalDataset:
     `x[m]` (N, T_m, d_m) and `length[m]` (N,) with zeros as padding; `y` (N,), or (N, labels) for
     `multilabel-binary`; `split` (N,) of 'train', 'valid', 'test'; `folds` (repeats, N) of fold
     numbers. A sample that is 'unlabelled' there, or -1 in `folds`, has y = -1 (a regression: NaN).
+    Arrays of N entries in `meta` follow the samples. `statistics`: what the columns were
+    standardised by; None where they are as measured.
     Arrays of N entries in `meta` follow the samples. `metrics`: the family of metrics, one of
     `FAMILIES`; '': the one that fits the labels (see `metric_family`).
     """
@@ -44,6 +46,7 @@ class MultimodalDataset:
     folds: np.ndarray | None = None
     meta: dict = field(default_factory=dict)
     metrics: str = ''
+    statistics: Statistics | None = None
 
     def __post_init__(self) -> None:
         self._check_names()
@@ -189,9 +192,12 @@ def column_statistics(ds: MultimodalDataset) -> Statistics:
 
 def standardise(ds: MultimodalDataset, statistics: Statistics,
                 clip: float = 10.) -> MultimodalDataset:
-    "The data set with each modality as z-scores (see `z_scores`)."
+    "The data set with each modality as z-scores (see `z_scores`); it keeps their `statistics`."
     features = {m: z_scores(x, *statistics[m], clip) for m, x in ds.x.items()}
-    return dataclasses.replace(ds, x=features)
+    before = ds.statistics or {m: (0., 1.) for m in statistics}
+    in_all = {m: (before[m][0] + before[m][1]*mean, before[m][1]*std)
+              for m, (mean, std) in statistics.items()}
+    return dataclasses.replace(ds, x=features, statistics=in_all)
 
 # %% ../../nbs/1_data/03_dataset.ipynb #0efbf746
 def _up_to(last: int) -> str: return f'0 to {last}' if last > 0 else 'fold 0 alone'

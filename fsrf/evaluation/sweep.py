@@ -55,8 +55,10 @@ def _groups(dataset: MultimodalDataset, device: torch.device | str, chunk: int,
 def _side_by_side(self: Sweep, predict: Callable, cases: Sequence, arguments: Callable,
                   n: int) -> torch.Tensor:
     """`predict(*arguments(case))` for each of `cases`, all of the same n samples: (cases, n, ...)
-    on the CPU. As many cases go into one call as `chunk` samples allow."""
-    at_once, logits = max(1, self.chunk//max(1, n)), []
+    on the CPU. On other devices, as many cases go into one call as `chunk` samples allow; here one,
+    so that no bit of a prediction depends on which other cases there are."""
+    on_cpu = torch.device(self.device).type == 'cpu'
+    at_once, logits = 1 if on_cpu else max(1, self.chunk//max(1, n)), []
     for start in range(0, len(cases), at_once):
         some = [arguments(case) for case in cases[start:start+at_once]]
         logits.append(predict(*concatenate(*some)).cpu().unflatten(0, (len(some), n)))

@@ -70,7 +70,8 @@ class Method(nn.Module):
     search_space = {}        # what a search may change: {config field: values}
     ablations = {}           # changes whose worth a table shows: {name: {config field: value}}
     known_from = ''          # which part of its paper could be read, where that was not all of it
-    name = None              # its name in the registry, set by `build`
+    # its name in the registry, set by `build`; what its training knew, by `fit` and `load_method`
+    name, meta = None, {}
 
     def __init__(self, config: Config, spec: DataSpec) -> None:
         super().__init__()

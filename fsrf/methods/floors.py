@@ -162,9 +162,10 @@ class Ridge(Method):
 
     def __init__(self, config: RidgeConfig, spec: DataSpec) -> None:
         super().__init__(config, spec)
-        dims = torch.tensor([m.dim for m in spec.modalities])
-        n, d, k = 2**len(dims), int(dims.sum()), spec.n_outputs
-        self.register_buffer('owner', torch.arange(len(dims)).repeat_interleave(dims))
+        dims = [m.dim for m in spec.modalities]
+        n, d, k = 2**len(dims), sum(dims), spec.n_outputs
+        owner = torch.arange(len(dims)).repeat_interleave(torch.tensor(dims), output_size=d)
+        self.register_buffer('owner', owner)
         self.register_buffer('mean', torch.zeros(d))
         self.register_buffer('std', torch.ones(d))
         self.register_buffer('weight', torch.zeros(n, d, k))

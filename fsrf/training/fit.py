@@ -22,6 +22,7 @@ from ..data.dataset import Batch, MultimodalDataset, concatenate, joined
 from ..evaluation.metrics import score_many
 from ..evaluation.sweep import Sweep
 from ..methods.base import Method
+from ..methods.checkpoint import training_facts
 from ..missing.conditions import inter_conditions, intra_conditions
 from .state import resume_state, write_state
 
@@ -257,6 +258,7 @@ def fit(method: Method, train: MultimodalDataset, valid: MultimodalDataset, conf
     if method.spec != train.spec:
         raise FsrfError('method and data differ', expected=method.spec, found=train.spec)
     _check_unlabelled(unlabelled, train)
+    method.meta = training_facts(train, valid, seed=seed, settings=config.to_dict())
     run_dir = Path(run_dir) if run_dir else None
     how = dict(config=config, seed=seed, device=pick_device(device), progress=progress,
                unlabelled=unlabelled)

@@ -6,6 +6,7 @@
 __all__ = []
 
 # %% ../../../nbs/1_data/files/23_own_files.ipynb #a0bef171
+from collections import Counter
 from pathlib import Path
 import numpy as np
 from ..arrays import is_label_name
@@ -13,7 +14,7 @@ from ..columns import CLIPS, NAMES, column, folds_of, is_column, is_length, leng
 from ..columns import names_of, per_sample, split_of, unlabelled_in
 from . import containers
 from .containers import allowance, file_size, read_table
-from .file_labels import labels_of, told_labels
+from .file_labels import Labels, labels_of, told_labels
 from .content import FileContent, id_text, lengths, named_metrics, pad, reject
 
 # %% ../../../nbs/1_data/files/23_own_files.ipynb #3a38d7e9
@@ -125,16 +126,16 @@ def _told_elsewhere(columns, meta):
     return notes + ([f'left out: {", ".join(left)}'] if left else [])
 
 # %% ../../../nbs/1_data/files/23_own_files.ipynb #0fe55df5
-def _content(layout, columns, x, length, n, notes, where):
+def _content(layout, columns, x, length, n, notes, where, labelled=True):
     """The `FileContent` of `n` samples with features `x` {modality: (n, T, d)} and given lengths.
 
-    `columns` are those that are no features."""
-    y = _labels_in(columns, n, where)
+    `columns` are those that are no features. Not `labelled`: no labels are read."""
     split, folds = split_of(columns, n, where), folds_of(columns, n, where, notes)
     if split is not None and folds is not None:
         notes.append('there are a split and folds: runs use the folds')
     unlabelled = unlabelled_in(split, folds, n, where)
-    labels = _labels(y, columns, unlabelled, where)
+    labels = Labels(None, 'regression')
+    if labelled: labels = _labels(_labels_in(columns, n, where), columns, unlabelled, where)
     meta = _meta(columns, n, where)
     notes += [*labels.notes, *_told_elsewhere(columns, meta)]
     seen = lengths({m: a for m, a in x.items() if m not in length}, notes)
@@ -153,18 +154,24 @@ def _labels_in(columns, n, where):
            f'call one of {", ".join(like)} y' if like else 'add a column or array y')
 
 # %% ../../../nbs/1_data/files/23_own_files.ipynb #4dd844a3
+def _most_rows(columns):
+    "How many samples an npz without labels has: the rows that most of its arrays have."
+    rows = Counter(len(a) for a in columns.values() if a.ndim)
+    return rows.most_common(1)[0][0] if rows else 0
+
+# %% ../../../nbs/1_data/files/23_own_files.ipynb #ee6a93d0
 def read_own_npz(path: Path, options: dict) -> FileContent:
     "What an npz of one's own holds."
     columns, notes = containers.read_npz(path, options['memory']), []
-    y = column(columns, 'y')
-    n = len(y) if y is not None and y.ndim else max(map(len, filter(np.ndim, columns.values())),
-                                                    default=0)
+    y, labelled = column(columns, 'y'), options.get('labels', True)
+    longest = max(map(len, filter(np.ndim, columns.values())), default=0)
+    n = len(y) if labelled and y is not None and y.ndim else longest
     x = {m: np.array(a, np.float32) for m, a in _features(columns, n, options, notes).items()}
     if not x and y is not None:
         reject('no features in the archive', path, 'x_NAME: (n, frames, d) or (n, d) floats',
                {k: a.shape for k, a in columns.items()}, 'name the arrays x_language, x_audio, ...')
     rest = {k: a for k, a in columns.items() if not _is_modality(k, a, n)}
-    return _content('npz', rest, x, lengths_of(columns, x, n, notes), n, notes, path)
+    return _content('npz', rest, x, lengths_of(columns, x, n, notes), n, notes, path, labelled)
 
 # %% ../../../nbs/1_data/files/23_own_files.ipynb #56525de8
 def _stacked(path, n):
@@ -255,4 +262,5 @@ def read_own_folder(folder: Path, options: dict) -> FileContent:
         reject('no features beside the table', folder, 'NAME.npy or NAME/ID.npy',
                ', '.join(unread) or 'none', 'save each modality as NAME.npy beside the table')
     length = lengths_of(columns, x, n, notes) | length
-    return _content('table and npy', columns, x, length, n, notes, table)
+    labelled = options.get('labels', True)
+    return _content('table and npy', columns, x, length, n, notes, table, labelled)

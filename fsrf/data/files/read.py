@@ -145,9 +145,11 @@ def _with_frames(x, frames): return np.pad(x, ((0, 0), (0, frames - x.shape[1]),
 # %% ../../../nbs/1_data/files/24_read.ipynb #57f7b258
 def load(path: Path | str | list, *, table: Path | str | None = None,
          folds: Path | str | None = None, max_len: int | None = None,
-         memory: int | None = None) -> FileContent:
-    "The content of a file, a folder, or a list of `.csd` files, faults included; see `read`."
-    options = dict(table=table, folds=folds, max_len=max_len, memory=memory)
+         memory: int | None = None, labels: bool = True) -> FileContent:
+    """The content of a file, a folder, or a list of `.csd` files, faults included; see `read`.
+
+    Without `labels`, a file of one's own need not have any: it is to be predicted."""
+    options = dict(table=table, folds=folds, max_len=max_len, memory=memory, labels=labels)
     several = isinstance(path, (list, tuple))
     with as_format_error(path, 'data file'), np.errstate(all='ignore'):
         paths = [Path(p) for p in path] if several else [Path(path)]
