@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['PARTS', 'UNLABELLED', 'FAMILIES', 'Statistics', 'as_array', 'check_features', 'lacks_label', 'is_label_name',
            'check_labels', 'check_assignment', 'unlabelled_rows', 'as_split', 'as_folds', 'make_folds', 'metric_family',
-           'filled_frames', 'usable_std', 'z_scores']
+           'chosen_family', 'filled_frames', 'usable_std', 'z_scores']
 
 # %% ../../nbs/1_data/02_arrays.ipynb #a57f2788
-import difflib, re
+import difflib, itertools, re
 from collections.abc import Sequence
 import numpy as np
 from ..core import FormatError, FsrfError
@@ -255,6 +255,13 @@ def metric_family(task: str, y: np.ndarray, name: str = '') -> tuple[str, str]:
     if largest <= 1 and (fifths or 'sims' in name):
         return 'sims', f'{span}' + (' in fifths' if fifths else ', and its name')
     return 'regression', f"{span}: neither MOSI's nor those of SIMS"
+
+def chosen_family(metrics: str, task: str, y: np.ndarray, name: str) -> str:
+    "The family `metrics`, if it is one of the task's, else the one that fits the labels."
+    if metrics and metrics not in itertools.chain(*FAMILIES.values()):
+        raise FsrfError('unknown metrics', where=name, found=repr(metrics),
+                        expected=' or '.join(FAMILIES[task]))
+    return metrics if metrics in FAMILIES[task] else metric_family(task, y, name)[0]
 
 # %% ../../nbs/1_data/02_arrays.ipynb #bce3a7fb
 Statistics = dict[str, tuple[np.ndarray, np.ndarray]]   # {m: (mean (d,), standard deviation (d,))}

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np, pandas as pd, torch
 from fastcore.basics import patch
 from ..core import FsrfError, generator, hash_arrays, unknown
-from .arrays import (FAMILIES, PARTS, UNLABELLED, Statistics, as_array, check_assignment,
-                              check_features, check_labels, filled_frames, lacks_label, make_folds,
-                              metric_family, unlabelled_rows, usable_std, z_scores)
+from .arrays import (PARTS, UNLABELLED, Statistics, as_array, check_assignment,
+                              check_features, check_labels, chosen_family, filled_frames,
+                              lacks_label, make_folds, unlabelled_rows, usable_std, z_scores)
 from .batch import Batch, DataSpec, map_batch, to_device
 # These can be imported from this module too:
 from .batch import (TASKS, ModalitySpec, blank, concatenate, first_samples,  # noqa: F401
@@ -58,7 +58,7 @@ class MultimodalDataset:
         unlabelled = unlabelled_rows(self.split, self.folds, len(self))
         check_labels(self.y, self.task, self.spec.n_classes, len(self), unlabelled)
         self.y = np.asarray(self.y, dtype=np.float32 if self.task == 'regression' else np.int64)
-        self._choose_metrics()
+        self.metrics = chosen_family(self.metrics, self.task, self.y, self.name)
 
     def __len__(self) -> int: return len(self.ids)
 
@@ -92,16 +92,6 @@ def _as_arrays(self: MultimodalDataset) -> None:
     self.y = np.asarray(self.y)
     if self.split is not None: self.split = np.asarray(self.split)
     if self.folds is not None: self.folds = np.asarray(self.folds)
-
-@patch
-def _choose_metrics(self: MultimodalDataset) -> None:
-    "The family that was named, if it is one of the task's, else the one that fits the labels."
-    known = {family for families in FAMILIES.values() for family in families}
-    if self.metrics not in {'', *known}:
-        raise FsrfError('unknown metrics', where=self.name, found=repr(self.metrics),
-                        expected=' or '.join(FAMILIES[self.task]))
-    if self.metrics in FAMILIES[self.task]: return
-    self.metrics, _ = metric_family(self.task, self.y, self.name)
 
 # %% ../../nbs/1_data/03_dataset.ipynb #98b89dd0
 @patch(as_prop=True)
