@@ -210,7 +210,7 @@ def id_text(value: object) -> str:
 _WORD = '(?:utt|utterance|seg|segment|clip|sent|sentence|part)?'
 _SEGMENT = re.compile(rf'(.+?)(?:\$_\$.*|\[\d+\]|_{_WORD}\d+(?:\.\d+)?)')   # $_$3, [3], _3, _utt3
 _SECONDS = re.compile(r'(.+?)_(\d+(?:\.\d+)?)_(\d+(?:\.\d+)?)')             # _1.2_3.4
-_TURN = re.compile(r'(Ses\d\d[FM]_.+)_(?:[FM]|XX)[A-Z]*\d+')                 # _F000, of IEMOCAP
+_TURN = re.compile(r'^(Ses\d\d[FM]_.+)_(?:[FM]|XX)[A-Z]*\d+$')               # _F000, of IEMOCAP
 _RECORDING = re.compile(r'\.(?:mp4|wav|avi|mkv|mov|flac|mp3|npy|txt)$', re.IGNORECASE)
 _ANY_VIDEO = {'video', 'vid', 'clip', 'movie', 'sample', 'segment', 'seg', 'utt', 'utterance',
               'dia', 'dialogue', 'dialog', 'session', 'speaker', 'item', 'row', 'id',
@@ -218,13 +218,10 @@ _ANY_VIDEO = {'video', 'vid', 'clip', 'movie', 'sample', 'segment', 'seg', 'utt'
 
 def _is_interval(begin: str, end: str) -> bool:
     "Are these two numbers seconds, and no numbers of a video and a clip, such as 0001 and 0002?"
-    padded = re.match(r'0\d', begin) or re.match(r'0\d', end)
-    return not padded and float(begin) < float(end)
+    return not (re.match(r'0\d', begin) or re.match(r'0\d', end)) and float(begin) < float(end)
 
 def _video_of_name(name: str) -> str:
-    if name.startswith('Ses') and re.match(r'Ses\d\d[FM]_', name):
-        turn = _TURN.fullmatch(name)
-        return turn[1] if turn else name
+    if re.match(r'Ses\d\d[FM]_', name): return _TURN.sub(r'\1', name)
     span = _SECONDS.fullmatch(name)
     if span and span[1].lower() not in _ANY_VIDEO and _is_interval(span[2], span[3]):
         return span[1]
@@ -238,11 +235,9 @@ def video_of(text: str) -> str:
     Known: `v$_$3`, `v[3]`, `v_3`, `v_1.2_3.4`, `dia0_utt3`, `Ses01F_impro01_F000`, and of CH-SIMS
     `video_0001/0002`, `video_0001_0002`; also with `.mp4` behind."""
     folder, slash, name = _RECORDING.sub('', text).rpartition('/')
-    video = _video_of_name(name)
-    if video != name or not slash: return video
-    is_number = re.fullmatch(rf'{_WORD}_?\d+', name)
+    if (video := _video_of_name(name)) != name or not slash: return video
     is_part = folder.rpartition('/')[2].lower() in _ANY_VIDEO
-    return folder if is_number and not is_part else f'{folder}/{name}'
+    return f'{folder}/{name}' if is_part or not re.fullmatch(rf'{_WORD}_?\d+', name) else folder
 
 # %% ../../../nbs/1_data/files/15_content.ipynb #cfd6e991
 def texts(values: list, where: object, limit: int) -> np.ndarray:
