@@ -76,6 +76,13 @@ def named_metrics(given: object, task: str, where: object) -> str:
                repr(name), 'name one of these, or leave the array out')
     return name
 
+# %% ../../../nbs/1_data/files/15_content.ipynb #4564092f
+def _afford(need: int, what: str, where: object, limit: int) -> None:
+    "An error where `need` bytes are more than the `limit` that the file may take."
+    if need > limit:
+        reject(f'{what} more memory than the size of the file explains', where,
+               f'at most {limit} bytes', f'{need} bytes', f'allow it by memory={need}')
+
 # %% ../../../nbs/1_data/files/15_content.ipynb #c85a4e30
 def row_names(content: FileContent) -> list[str]:
     "What messages call each sample: `row 3 (v1[2])`; in a file of parts `row 3 of test (v1[2])`."
@@ -243,10 +250,7 @@ def video_of(text: str) -> str:
 def texts(values: list, where: object, limit: int) -> np.ndarray:
     "The texts as an array (n,), in which each takes as much as the longest."
     out = [id_text(v) for v in values]
-    need = 4*len(out)*max(map(len, out), default=0)
-    if need > limit:
-        reject('texts need more memory than the size of the file explains', where,
-               f'at most {limit} bytes', f'{need} bytes', f'allow it by memory={need}')
+    _afford(4*len(out)*max(map(len, out), default=0), 'texts need', where, limit)
     return np.array(out, 'U') if out else np.array([], 'U1')
 
 # %% ../../../nbs/1_data/files/15_content.ipynb #18ac9835
@@ -266,10 +270,7 @@ def _numbers(value: Any, seen: dict[int, Any], where: object, limit: int) -> np.
 def _stacked(arrays: list, where: object, limit: int) -> np.ndarray | None:
     "The arrays as one, None where they do not fit each other."
     if any(a is None for a in arrays) or len({a.shape for a in arrays}) != 1: return None
-    need = 8*arrays[0].size*len(arrays)
-    if need > limit:
-        reject('a list needs more memory than the size of the file explains', where,
-               f'at most {limit} bytes', f'{need} bytes', f'allow it by memory={need}')
+    _afford(8*arrays[0].size*len(arrays), 'a list needs', where, limit)
     return np.stack(arrays)
 
 # %% ../../../nbs/1_data/files/15_content.ipynb #4d228c55
@@ -280,7 +281,11 @@ def as_field(value: Any, where: object, limit: int) -> Any:
     if isinstance(value, np.ndarray) and value.dtype.kind == 'O': value = value.tolist()
     if isinstance(value, np.ndarray): return value
     if not isinstance(value, (list, tuple)): return None
-    if value and all(isinstance(v, (str, bytes)) for v in value): return texts(value, where, limit)
+    known = [v for v in value if v is not None]
+    is_text = bool(known) and all(isinstance(v, (str, bytes)) for v in known)
+    nothing = '' if is_text else np.nan
+    value = [nothing if v is None else v for v in value]
+    if is_text: return texts(value, where, limit)
     seen = {}
     samples = [_numbers(v, seen, where, limit) for v in value]
     if any(a is None for a in samples): return None
@@ -325,11 +330,23 @@ def join_parts(parts: Parts, key: str, where: str, dtype: type | None = None) ->
     return np.concatenate(filled, dtype=dtype, casting='unsafe')
 
 # %% ../../../nbs/1_data/files/15_content.ipynb #9cb87d31
+def _to_one_length(parts: Parts, key: str, where: str, limit: int) -> None:
+    "Zeros at the ends of the sequences (n, T, d) of a field, where the parts differ in T alone."
+    arrays = [fields[key] for fields in parts.values()]
+    frames = {a.shape[1] for a in arrays if a.ndim == 3}
+    if len(frames) < 2 or len({(a.ndim, a.shape[2:]) for a in arrays}) != 1: return
+    need = 4*sum(len(a)*max(frames)*a.shape[2] for a in arrays)
+    _afford(need, 'padding needs', where, limit)
+    for fields in parts.values():
+        a = fields[key]
+        fields[key] = np.pad(a, ((0, 0), (0, max(frames) - a.shape[1]), (0, 0)))
+
 def features_of_parts(parts: Parts, key: str, where: str, limit: int,
                  options: dict) -> tuple[np.ndarray, np.ndarray | None]:
     "(x (N, T, d), lengths (N,) where the samples came as a list) of one field."
     if any(isinstance(fields[key], list) for fields in parts.values()):
         sequences = [a for fields in parts.values() for a in fields.pop(key)]
         return pad(sequences, f'{where}, field {key}', limit, options.get('max_len'))
+    _to_one_length(parts, key, where, limit)
     a = join_parts(parts, key, where, np.float32)
     return (a[:, None] if a.ndim == 2 else a), None

@@ -104,7 +104,8 @@ def _negative(y: np.ndarray, values: list, where: object) -> NoReturn:
     rows = np.flatnonzero(y < 0)
     if values[0] == -1:
         refuse('a label of -1 among classes: a class, or no label?', where, rows, y,
-               'classes from 0', 'number the classes from 0 or give their names; ' + SAY_SO)
+               'classes from 0', 'number the classes from 0, or give their names; of a sample '
+               "without a label say 'unlabelled' in split, or -1 in fold")
     refuse('labels of an unknown kind: whole numbers below 0', where, rows, y,
            'classes from 0 (whole), scores (floats), or names',
            'save scores as floats (-2.0), classes from 0, or the names of the classes')
@@ -252,4 +253,11 @@ def told_labels(y: Any, task: Any, class_names: Any, where: object) -> Labels:
         raise FormatError('classes that are no whole numbers', where=f'{where}, y', found=y.dtype,
                           expected='numbers of the classes, from 0',
                           do='leave `task` out where the labels are names')
-    return Labels(y.astype(np.int64), task, tuple(map(str, np.ravel(class_names).tolist())))
+    names = tuple(map(str, np.ravel(class_names).tolist()))
+    top = 1 if task == 'multilabel-binary' else (len(names) or 2) - 1
+    outside = (y > top) | (y < -1)
+    wrong = np.flatnonzero(outside if y.ndim == 1 else outside.any(1))
+    if len(wrong):
+        refuse('a class without a name', where, wrong, y, f'numbers of the classes, 0..{top}',
+               'correct class_names or y')
+    return Labels(y.astype(np.int64), task, names)

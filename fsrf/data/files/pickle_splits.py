@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from ..arrays import UNLABELLED, is_label_name
 from ..dataset import PARTS
-from .file_labels import label_column, told_labels
+from .file_labels import label_column, refuse, told_labels
 from .content import (
     FileContent, Parts, features_of_parts, fields_as_arrays, id_text, join_parts, lengths_of_set,
     named_metrics, reject, rows_of_parts, with_labels, zero_beyond)
@@ -92,6 +92,7 @@ def _fault(values: list, is_known: bool, is_text: bool) -> str:
     if any(a.dtype.kind not in 'fiub' for a in flat): return 'text'
     if all(isinstance(v, np.ndarray) for v in values):
         if len({a.ndim for a in flat}) != 1 or flat[0].ndim not in (2, 3): return 'no sequences'
+        if any(0 in a.shape[1:] for a in flat if len(a)): return 'no frames'
         if is_text and all(map(_is_token_numbers, flat)): return 'token numbers'
         unknown = flat[0].ndim == 2 or any(a.dtype.kind != 'f' for a in flat)
         return 'an unknown field' if unknown and not is_known else ''
@@ -137,10 +138,12 @@ def _given_length(parts: Parts, field: str, x: np.ndarray, where: str,
     elif field == 'text' and all(_is_bert(fields.get('text_bert')) for fields in parts.values()):
         length = np.concatenate([fields['text_bert'][:, 1].sum(1) for fields in parts.values()])
     else: return None
-    if (len(length) != len(x) or length.dtype.kind not in 'fiub' or length.min(initial=0) < 0
-            or (length != np.round(length)).any()):
+    if len(length) != len(x) or length.dtype.kind not in 'fiub':
         reject('lengths that are none', f'{where}, field {key}', f'{len(x)} whole numbers from 0',
-               f'{len(length)}, least {length.min(initial=0)}')
+               f'{length.dtype} {length.shape}')
+    wrong = np.flatnonzero(~((length >= 0) & (length == np.round(length))))
+    if len(wrong): refuse('a length that is none', f'{where}, field {key}', wrong, length,
+                          'whole numbers from 0', 'correct the lengths, or leave the field out')
     longer = np.flatnonzero(length > x.shape[1])
     if len(longer):
         notes.append(f'{key}: {len(longer)} are longer than the {x.shape[1]} frames there (the '
@@ -158,8 +161,10 @@ def read_splits(obj: dict, label: str, said: str, where: str, limit: int,
     rows = rows_of_parts(parts, label, where)
     y = _labels(parts, label, where)
     ids = []
+    if any('id' not in fields for fields in parts.values()):
+        notes.append('no ids in the file: made from part and position')
     for part, fields in parts.items():
-        ids += map(id_text, fields.pop('id') if 'id' in fields else _made_ids(part, rows[part]))
+        ids += map(id_text, fields.pop('id', _made_ids(part, rows[part])))
     told = own.get('fields')
     features = _choose(parts, notes, told if isinstance(told, list) else [])
     if not features:
