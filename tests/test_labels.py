@@ -267,7 +267,7 @@ def test_a_table_may_spell_it_the_other_way_and_be_cut_at_zero(tmp_path):
         ([0, 1] * 6, None, "an unlabelled sample has a label"),
         (blanked(["a", "b"] * 6), SPLIT, "row 2"),
         ([-1, *[0, 1] * 5, 0], SPLIT, "'unlabelled' in split"),
-        (["nan", *np.linspace(0, 1, 11)], SPLIT, "row 0 (s0)"),
+        (["nan", *np.linspace(0, 1, 11)], SPLIT, "row 0 of train (s0)"),
     ],
 )
 def test_a_label_in_the_wrong_place_is_named(tmp_path, labels, split, words):
