@@ -128,6 +128,7 @@ def verdict_text(table: pd.DataFrame) -> str:
                     f'0-{FEWEST - 1} (or more) gives a verdict, and keeps the runs that are done.')
     return '\n'.join(told)
 
+# %% ../../nbs/7_report/02_compare.ipynb #572dc632
 def paired_text(table: pd.DataFrame) -> str:
     "The comparisons as lines of plain text, in points of the metric's hundred."
     several = table.dataset.nunique() > 1

@@ -54,6 +54,7 @@ def difference_figure(table: pd.DataFrame, label: str, per_line: int = 4) -> Sho
     fig.supxlabel(label, fontsize=9)
     return fig
 
+# %% ../../nbs/7_report/04_differences.ipynb #abd2d3f8
 def difference_caption(table: pd.DataFrame) -> str:
     "What whiskers and colours of a `difference_figure` mean."
     n, few = int(table.comparisons.max()), int((table.seeds < FEWEST).sum())

@@ -248,6 +248,7 @@ def _paired_panels(rows):
         for ax in row[len(line):]: ax.set_visible(False)
     return fig, panels
 
+# %% ../../nbs/7_report/03_figures.ipynb #87d86442
 def inter_figure(rows: pd.DataFrame, metric: str | None = None) -> ShownFigure:
     "The inter-modality table drawn: a panel per data set, points with 95 % intervals."
     busy = rows.method.nunique() > BUSY

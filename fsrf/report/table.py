@@ -195,6 +195,7 @@ def summarise(lines: pd.DataFrame, caption: str, notes: Sequence[str] = (),
     table = Table(frame('mean'), frame('lo'), frame('hi'), seeds, caption, **settings)
     return dataclasses.replace(table, notes=[*notes, *_seed_notes(table)])
 
+# %% ../../nbs/7_report/01_table.ipynb #ba028c80
 def count_text(n: int, what: str) -> str:
     "1 seed, 3 seeds."
     return f'{n} {what}' + ('' if n == 1 else 's')
