@@ -2338,6 +2338,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                'fsrf/training/samples.py'),
                                        'fsrf.training.samples._count': ('6_training/samples.html#_count', 'fsrf/training/samples.py'),
                                        'fsrf.training.samples._float32': ('6_training/samples.html#_float32', 'fsrf/training/samples.py'),
+                                       'fsrf.training.samples._forget_guess': ( '6_training/samples.html#_forget_guess',
+                                                                                'fsrf/training/samples.py'),
                                        'fsrf.training.samples._from_array': ( '6_training/samples.html#_from_array',
                                                                               'fsrf/training/samples.py'),
                                        'fsrf.training.samples._from_dataset': ( '6_training/samples.html#_from_dataset',

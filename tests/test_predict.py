@@ -368,6 +368,8 @@ def write_npz(path, ds, **more):
 def test_a_file_needs_no_labels(binary, raw, tmp_path):
     model, known = binary[2], binary[2].predict(raw)
     pd.testing.assert_frame_equal(quietly(model, write_npz(tmp_path / "a.npz", raw)), known)
+    np.savez(tmp_path / "c.npz", **{f"x_{m}": v for m, v in raw.x.items()}, id=raw.ids)
+    pd.testing.assert_frame_equal(quietly(model, tmp_path / "c.npz"), known)
     labelled = write_npz(tmp_path / "b.npz", raw, y=np.array(["?"] * 99 + [""]))
     pd.testing.assert_frame_equal(quietly(model, str(labelled)), known)
     folder = tmp_path / "mine"

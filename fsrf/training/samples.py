@@ -133,6 +133,7 @@ class _Source:
     ids: list[str] | None = None
     statistics: Statistics | None = None
     notes: list[str] = field(default_factory=list)
+    guessed: bool = False      # a reader of files takes sequences of one size for aligned
 
 # %% ../../nbs/6_training/04_samples.ipynb #967d6a84
 def _from_dataset(ds: MultimodalDataset) -> _Source:
@@ -143,7 +144,8 @@ def _from_name(name: str | Path) -> _Source:
     if str(name) in DATASETS or not Path(name).exists():
         return _from_dataset(load_dataset(str(name)))
     content = load_file(name, labels=False)
-    return _Source(content.x, content.length, list(content.ids), notes=list(content.notes))
+    return _Source(content.x, content.length, list(content.ids), notes=list(content.notes),
+                   guessed=True)
 
 def _from_dicts(dicts: Sequence[Mapping]) -> _Source:
     "One dict a sample: a modality that it lacks is missing."
@@ -205,6 +207,13 @@ def _align(made: dict, source: _Source, spec: DataSpec) -> None:
         x, given = made[m]
         if source.length.get(m) is None: made[m] = x, np.where(given > 0, longest, 0)
 
+def _forget_guess(source: _Source, spec: DataSpec) -> None:
+    "Without the lengths of a file whose sequences all have the same, for data that is not aligned."
+    length = [source.length[s.name] for s in spec.modalities
+              if not s.is_vector and s.name in source.length]
+    present = [np.where(n > 0, n, np.max(length, 0)) for n in length]
+    if len(present) > 1 and np.ptp(present, 0).max(initial=0) == 0: source.length.clear()
+
 # %% ../../nbs/6_training/04_samples.ipynb #b479dcd0
 def as_samples(samples: object, spec: DataSpec, *, length: Mapping | None = None,
                ids: Sequence | None = None, nonfinite: str = 'error', aligned: bool = False,
@@ -222,6 +231,7 @@ def as_samples(samples: object, spec: DataSpec, *, length: Mapping | None = None
         raise FsrfError('unknown treatment of NaN and infinity', where='nonfinite',
                         expected="'error' or 'missing'", found=repr(nonfinite))
     source = _source(samples)
+    if source.guessed and not aligned: _forget_guess(source, spec)
     source.length |= length or {}
     if ids is not None: source.ids = list(map(str, ids))
     _check_names(source, spec)
