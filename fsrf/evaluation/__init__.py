@@ -16,5 +16,6 @@ from .probes import *
 from .curves import *
 from .variance import *
 from .headroom import *
+from .many_subsets import *
 
 __all__ = _public_names(globals())

@@ -219,9 +219,9 @@ def _inter_panel(ax, table, label, busy):
            marker='o', ms=3, alpha=.7)
     _crowd(ax, table, floors, right, 'each floor', marker='_', ms=9)
     for i in columns[1::2]: ax.axvspan(i - .5, i + .5, color='#000000', alpha=.04, lw=0)
-    ax.set_xticks(columns, table.columns)
+    ax.set_xticks(columns, table.columns, rotation=60*(len(columns) > 9))
     ax.set_xlim(-.5, len(columns) - .5)
-    ax.set_xlabel('modalities that are present')
+    ax.set_xlabel('modalities that are ' + ('present' if table.whole is None else 'missing'))
     ax.set_ylabel(label)
     ax.grid(axis='y', alpha=.25, lw=.5)
 
