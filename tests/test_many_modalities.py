@@ -10,14 +10,14 @@ import torch
 
 from fsrf import report
 from fsrf.core import FsrfError, seeded
-from fsrf.data import development_sets, load_dataset
+from fsrf.data import MultimodalDataset, development_sets, load_dataset
 from fsrf.data.synthetic import FIVE
 from fsrf.evaluation import many_subsets
 from fsrf.evaluation.evaluate import EvalConfig, evaluate_rows
 from fsrf.evaluation.rows import example_rows
 from fsrf.evaluation.sweep import Sweep
 from fsrf.methods import METHODS, build, method_config
-from fsrf.missing import inter_conditions, subsets
+from fsrf.missing import inter_conditions, subset_label, subsets
 from fsrf.training import TrainConfig, fit
 
 MIXED = "synthetic-five?lengths=[6,1,5,1,4]&sizes=[48,24,24]"
@@ -208,3 +208,33 @@ def test_meld_as_four_views():
     assert np.array_equal(views.x["sentence"], minilm.x["language"])
     assert np.array_equal(views.y, glove.y) and np.array_equal(views.folds, glove.folds)
     assert list(views.ids) == list(glove.ids)
+
+
+@pytest.mark.parametrize("name", ["a,b", "a{", "eye.left", "", "type", "keys"])
+def test_a_modality_name_that_breaks_tables_or_networks_is_refused_by_the_data_set(name):
+    "A label `{a,b,a}` would be read as three modalities; torch has no attribute `eye.left`"
+    with pytest.raises(FsrfError, match="a modality has a name") as told:
+        MultimodalDataset(
+            "odd",
+            {name: np.ones((4, 1, 2)), "audio": np.ones((4, 1, 2))},
+            {name: np.ones(4, int), "audio": np.ones(4, int)},
+            [0, 1, 0, 1],
+            list("abcd"),
+            "binary",
+        )
+    assert repr(name) in str(told.value)
+
+
+@pytest.mark.parametrize("name", ["eye left", "eye-left", "Ω", "text", "0"])
+def test_other_modality_names_work_to_the_table(name):
+    ds = MultimodalDataset(
+        "named",
+        {name: np.ones((4, 1, 2)), "e": np.ones((4, 1, 2))},
+        {name: np.ones(4, int), "e": np.ones(4, int)},
+        [0, 1, 0, 1],
+        list("abcd"),
+        "binary",
+    )
+    assert build("plain_mrm", {}, ds.spec).predict(ds.batch()).shape == (4, 2)
+    labels = [subset_label(s, ds.spec.names) for s in subsets(ds.spec.names)]
+    assert report.subset_columns(labels) == (labels[:2], labels[2])

@@ -16,6 +16,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from ..core import FsrfError, find_root, stable_seed, write_atomic
+from ..evaluation.many_subsets import axis_label
 from ..evaluation.stats import curve_band
 from ..methods.base import floor_names
 from fsrf.report.table import (
@@ -221,7 +222,8 @@ def _inter_panel(ax, table, label, busy):
     for i in columns[1::2]: ax.axvspan(i - .5, i + .5, color='#000000', alpha=.04, lw=0)
     ax.set_xticks(columns, table.columns, rotation=60*(len(columns) > 9))
     ax.set_xlim(-.5, len(columns) - .5)
-    ax.set_xlabel('modalities that are ' + ('present' if table.whole is None else 'missing'))
+    whole = table.whole or table
+    ax.set_xlabel(axis_label(whole.columns[-1], grouped=whole is not table))
     ax.set_ylabel(label)
     ax.grid(axis='y', alpha=.25, lw=.5)
 
