@@ -23,6 +23,7 @@ SLOW = """
     4_methods/lnln 4_methods/misa 4_methods/mult 4_methods/prlf 4_methods/tfrnet 4_methods/umdf
     5_evaluation/05_evaluate 6_training/02_fit 6_training/03_cost 8_runs/02_kernels
     8_runs/04_cluster 8_runs/09_status explanations/factors explanations/reproduction_report
+    tutorials/more_modalities
 """.split()
 
 
