@@ -222,8 +222,7 @@ def _inter_panel(ax, table, label, busy):
     for i in columns[1::2]: ax.axvspan(i - .5, i + .5, color='#000000', alpha=.04, lw=0)
     ax.set_xticks(columns, table.columns, rotation=60*(len(columns) > 9))
     ax.set_xlim(-.5, len(columns) - .5)
-    whole = table.whole or table
-    ax.set_xlabel(axis_label(whole.columns[-1], grouped=whole is not table))
+    ax.set_xlabel(axis_label((table.whole or table).columns[-1], grouped=table.whole is not None))
     ax.set_ylabel(label)
     ax.grid(axis='y', alpha=.25, lw=.5)
 
