@@ -208,3 +208,43 @@ def test_a_frame_that_is_zero_in_the_data_is_never_observed():
         fm.views(batch, fm.MRMLaw(p_frames=0.0), torch.Generator()),
     ):
         assert not view.observed["audio"][:, 3].any()
+
+
+def proper_by_size(m):
+    "{size: its tested subsets} of m modalities, without the full one"
+    found = {}
+    for s in fm.subsets([f"m{i:02d}" for i in range(m)])[:-1]:
+        found.setdefault(len(s), []).append(s)
+    return found
+
+
+@pytest.mark.parametrize("m", [1, 2, 3, 5, 6])
+def test_up_to_six_modalities_every_subset_is_tested(m):
+    names = [f"m{i}" for i in range(m)]
+    every = [s for k in range(1, m + 1) for s in itertools.combinations(names, k)]
+    assert fm.subsets(names) == every
+
+
+@pytest.mark.parametrize("m", [7, 8, 10, 17, 30])
+def test_above_six_a_sample_has_every_size(m):
+    "Each modality alone and each one missing, and as many of every size between"
+    found = proper_by_size(m)
+    between = {size: len(set(s)) for size, s in found.items() if 1 < size < m - 1}
+    assert len(set(found[1])) == len(set(found[m - 1])) == m
+    assert between == dict.fromkeys(range(2, m - 1), 12)
+    assert sum(map(len, found.values())) < 2 * m + 12 * m
+
+
+def test_the_sample_of_subsets_is_always_the_same():
+    "By place, whatever the names are; in the order of the names; another one for another number"
+    ten = fm.subsets(range(10))
+    assert ten[10:13] == [(0, 5), (0, 8), (1, 2)]
+    assert fm.subsets("abcdefghij") == [tuple("abcdefghij"[i] for i in s) for s in ten]
+    assert all(list(s) == sorted(s) for s in ten) and ten[-1] == tuple(range(10))
+    assert not {*fm.subsets(range(9))[9:21]} >= {*ten[10:22]}
+
+
+def test_conditions_of_many_modalities_are_few():
+    names = [f"m{i}" for i in range(10)]
+    assert len(fm.inter_conditions(names)) == 105
+    assert {c.subset for c in fm.inter_conditions(names)} == {*fm.subsets(names)}

@@ -74,6 +74,14 @@ def _check_name(m: str, where: str) -> None:
 @patch
 def _check_names(self: MultimodalDataset) -> None:
     if not self.x: raise FsrfError('a data set without modalities', where=self.name)
+    # tables write `{a,b}`, networks keep a modality's encoder as an attribute
+    taken = torch.nn.ModuleDict()
+    odd = [m for m in map(str, self.x)
+           if not m or set(m) & set(',{}.') or hasattr(taken, m)]
+    if odd:
+        raise FsrfError('a modality has a name that networks and tables cannot use',
+                        where=self.name, expected="no ',', '{', '}' or '.', no word of torch's "
+                        "such as 'type' or 'keys'", found=repr(odd[0]), do='rename it')
     if set(self.length) != set(self.x):
         raise FsrfError('modalities and lengths differ', where=self.name, expected=list(self.x),
                         found=list(self.length))

@@ -132,25 +132,33 @@ def _classes(labels: np.ndarray, names: Sequence[str], where: str) -> np.ndarray
 _MELD = dict(utt_id='U1', dialogue='i1', sentiment='U1', A_wav2vec2='f2', V_openface_au='f2',
              T_minilm='f2', T_glove_ids='i2', T_glove_table='f2', fold5='i1')
 
+_MELD_LANGUAGE = _LANGUAGE | dict(views='four views')
+
+def _meld_modalities(a: Mapping[str, np.ndarray], language: str) -> dict[str, _Modality]:
+    if language == 'views':
+        text = dict(language=_language(a, 'glove'), sentence=_language(a, 'minilm'))
+    else: text = dict(language=_language(a, language))
+    return text | dict(audio=_vector(a['A_wav2vec2']), visual=_vector(a['V_openface_au']))
+
 def load_meld(classes: str, language: str) -> MultimodalDataset:
-    "MELD-dev: `classes` '3class' or 'negpos', `language` 'glove' or 'minilm'; five folds."
+    """MELD-dev: `classes` '3class' or 'negpos'; `language` 'glove', 'minilm', or 'views' for both
+    as two modalities; five folds."""
     a = read_arrays('meld/meld_dev_trimodal.npz', _MELD, tables=('T_glove_table',))
     three = classes == '3class'
     names = ('negative', 'neutral', 'positive') if three else _POLARITY
     y = _classes(a['sentiment'], names, 'meld, sentiment')
     keep = np.flatnonzero(y >= 0)
-    modalities = dict(language=_language(a, language), audio=_vector(a['A_wav2vec2']),
-                      visual=_vector(a['V_openface_au']))
-    modalities = {m: (x[keep], length[keep]) for m, (x, length) in modalities.items()}
+    modalities = {m: (x[keep], length[keep])
+                  for m, (x, length) in _meld_modalities(a, language).items()}
     task_name = '3-class' if three else 'neg/pos'
     return _dataset(f'meld-{classes}-{language}', modalities, y[keep], a['utt_id'][keep],
                     'multiclass' if three else 'binary', class_names=names,
                     folds=a['fold5'][None, keep].astype(np.int8),
-                    title=f'MELD-dev {task_name} ({_LANGUAGE[language]})',
+                    title=f'MELD-dev {task_name} ({_MELD_LANGUAGE[language]})',
                     cite='Poria et al. 2019', groups=a['dialogue'][keep])
 
 for _classes_kind in ('3class', 'negpos'):
-    for _kind in _LANGUAGE:
+    for _kind in _MELD_LANGUAGE:
         register_dataset(f'meld-{_classes_kind}-{_kind}')(partial(load_meld, _classes_kind, _kind))
 
 # %% ../../nbs/1_data/06_development_sets.ipynb #e53e6657

@@ -28,11 +28,11 @@ MADE_UP = dict(fsrf=.78, corrkd=.76, plain_mrm=.75, complete=.77, language_only=
 
 def _made_up_values(method: str, level: float, up: float, letters: str) -> Iterable[tuple]:
     "(protocol, subset, p, mask_seed, value, is the prediction constant?) of one made-up run."
+    from fsrf.missing.conditions import subsets      # it imports torch
     constant = method == 'majority'
-    for k in range(1, len(letters) + 1):
-        for subset in itertools.combinations(letters, k):
-            value = level if constant else level - .05*(len(letters) - k) + up
-            yield 'inter', _label(subset), 0., 0, value, constant
+    for subset in subsets(letters):
+        value = level if constant else level - .05*(len(letters) - len(subset)) + up
+        yield 'inter', _label(subset), 0., 0, value, constant
     bend = 3 if method == 'fsrf' else 2
     for p in np.round(np.arange(0, 1.01, .1), 1):
         for mask in (0,) if p in (0, 1) else (0, 1):

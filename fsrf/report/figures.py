@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from ..core import FsrfError, find_root, stable_seed, write_atomic
 from ..data.synthetic import named_config
+from ..evaluation.many_subsets import axis_label
 from ..methods.base import floor_names
 from fsrf.report.table import (
     headline, inter_table, is_percent, method_label, metric_label, one_dataset, over_text,
@@ -221,9 +222,9 @@ def _inter_panel(ax, table, label, busy):
            marker='o', ms=3, alpha=.7)
     _crowd(ax, table, floors, right, 'each floor', marker='_', ms=9)
     for i in columns[1::2]: ax.axvspan(i - .5, i + .5, color='#000000', alpha=.04, lw=0)
-    ax.set_xticks(columns, table.columns)
+    ax.set_xticks(columns, table.columns, rotation=60*(len(columns) > 9))
     ax.set_xlim(-.5, len(columns) - .5)
-    ax.set_xlabel('modalities that are present')
+    ax.set_xlabel(axis_label((table.whole or table).columns[-1], grouped=table.whole is not None))
     ax.set_ylabel(label)
     ax.grid(axis='y', alpha=.25, lw=.5)
 

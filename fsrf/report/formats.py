@@ -194,11 +194,15 @@ def shaded(values: pd.DataFrame, cells: pd.DataFrame | None = None, *, caption: 
 # %% ../../nbs/7_report/05_formats.ipynb #605b2071
 @patch
 def to_frame(self: Table) -> pd.DataFrame:
-    "Long form: method, column, mean, lo, hi, seeds, floor."
+    "Long form: method, column, mean, lo, hi, seeds, floor; with every subset where it groups them."
     parts = dict(mean=self.mean.stack(), lo=self.lo.stack(), hi=self.hi.stack())
     frame = pd.concat(parts, axis=1).rename_axis(['method', 'column']).reset_index()
     seeds = frame.method.map(self.seeds).astype(int)
-    return frame.assign(seeds=seeds, floor=frame.method.isin(floor_names()))
+    frame = frame.assign(seeds=seeds, floor=frame.method.isin(floor_names()))
+    if self.whole is None: return frame
+    of_subsets = self.whole.to_frame()
+    more = of_subsets[~of_subsets.column.isin(frame.column)]
+    return pd.concat([frame, more], ignore_index=True)
 
 # %% ../../nbs/7_report/05_formats.ipynb #4bfcda86
 def save_tables(tables: dict[str, Table], name: str, *,

@@ -9,18 +9,22 @@ __all__ = ['HEADLINE', 'METRIC_NAMES', 'PUBLISHED', 'headline', 'one_dataset', '
            'single_modality_notes', 'published_table', 'influence_table']
 
 # %% ../../nbs/7_report/01_table.ipynb #88e1bc12
-import dataclasses, itertools
+import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 import numpy as np, pandas as pd
 from fastcore.basics import patch
 from ..core import FsrfError, find_root
+from fsrf.evaluation.many_subsets import (
+    GROUPED, by_missing, label_size, proper_mean, subset_notes,
+)
 from ..evaluation.metrics import PRIMARY
 from ..evaluation import stats
 from ..evaluation.rows import RUN
 from ..evaluation.stats import FEWEST, Interval
 from ..methods.base import METHODS, floor_names
+from ..missing.conditions import subsets
 
 # %% ../../nbs/7_report/01_table.ipynb #501ba2fe
 HEADLINE = (*dict.fromkeys(PRIMARY.values()), 'mae')    # mae: all test labels are equal
@@ -57,12 +61,11 @@ def _refuse_two_hashes(rows: pd.DataFrame, dataset: str) -> None:
 
 # %% ../../nbs/7_report/01_table.ipynb #d3dedca2
 def subset_columns(labels: Iterable[str]) -> tuple[list[str], str]:
-    "All subsets by size, from the labels that occur: (proper ones, the full one)."
+    "The tested subsets by size, from the labels that occur: (proper ones, the full one)."
     labels = list(labels)
     full = max(labels, key=lambda label: label.count(','))
     letters = full.strip('{}').split(',')
-    every = ['{' + ','.join(present) + '}' for size in range(1, len(letters) + 1)
-             for present in itertools.combinations(letters, size)]
+    every = ['{' + ','.join(present) + '}' for present in subsets(letters)]
     strange = sorted(set(labels) - set(every))
     if strange:
         raise FsrfError('subsets that do not belong together', found=', '.join(strange),
@@ -88,7 +91,7 @@ def run_lines(rows: pd.DataFrame, metric: str | None = None) -> pd.DataFrame:
     lines = tested.pivot(index=_RUN, columns='subset', values='value')
     lines = lines.reindex(columns=[*proper, full])
     _refuse_gaps(lines)
-    if proper: lines.insert(len(proper), f'avg{len(proper)}', lines[proper].mean(axis=1))
+    if proper: lines.insert(len(proper), f'avg{len(proper)}', proper_mean(lines[proper]))
     return lines.rename_axis(columns=None)
 
 def _refuse_gaps(lines: pd.DataFrame) -> None:
@@ -135,6 +138,7 @@ class Table:
     scale: float = 100.
     digits: int = 1
     lower_is_better: bool = False
+    whole: 'Table | None' = dataclasses.field(default=None, repr=False)    # where this one groups
 
     @property
     def columns(self) -> list[str]:
@@ -258,21 +262,31 @@ def reading_notes(methods: Iterable[str]) -> list[str]:
     return [f'papers not read in full: {told}']
 
 # %% ../../nbs/7_report/01_table.ipynb #ea6ece2b
-def inter_table(rows: pd.DataFrame, metric: str | None = None) -> Table:
+def inter_table(rows: pd.DataFrame, metric: str | None = None,
+                grouped: bool | None = None) -> Table:
     """Inter-modality table of one data set, means and 95 % intervals.
 
-    Columns: each subset of the modalities, `avgK` over the proper ones, the full set.
+    Columns: each subset of the modalities, `avgK` over the proper ones, the full set. `grouped`
+    (default: above `GROUPED` modalities): a column per number of missing modalities instead, and
+    the table of all subsets as `whole`.
     """
     metric = metric or headline(rows)
     lines, notes = whole_seeds(run_lines(rows, metric))
     notes += reading_notes(lines.index.get_level_values('method'))
     notes += single_modality_notes(rows)
     percent = is_percent(metric)
-    table = summarise(lines, _inter_caption(rows, metric, lines), notes,
-                      lower_is_better=lower_is_better(metric),
-                      scale=100. if percent else 1., digits=1 if percent else 3)
-    return sort_rows(table, average_column(table.columns))
+    full = lines.columns[-1]
+    if grouped is None: grouped = label_size(full) > GROUPED
+    def table_of(lines, notes, **whole):
+        table = summarise(lines, _inter_caption(rows, metric, lines), notes,
+                          lower_is_better=lower_is_better(metric),
+                          scale=100. if percent else 1., digits=1 if percent else 3, **whole)
+        return sort_rows(table, average_column(table.columns))
+    whole = table_of(lines, [*notes, *subset_notes(full, grouped=False)])
+    if not grouped: return whole
+    return table_of(by_missing(lines), [*notes, *subset_notes(full)], whole=whole)
 
+# %% ../../nbs/7_report/01_table.ipynb #613ce4d8
 def over_text(lines: pd.DataFrame | pd.Series) -> str:
     "What the intervals of lines with index (method, seed, repeat, fold) are taken over."
     own = lines.reset_index()

@@ -12,7 +12,7 @@ import pandas as pd
 from ..core import FsrfError
 from ..evaluation.metrics import PRIMARY
 from ..evaluation.rows import read_rows
-from ..evaluation.stats import bootstrap_ci
+from ..evaluation.stats import interval
 from ..methods.base import Method, floor_names
 
 # %% ../../nbs/6_training/05_model_card.ipynb #52d9ad13
@@ -44,7 +44,7 @@ def card_table(rows: pd.DataFrame, method: str, metric: str) -> pd.DataFrame:
         raise FsrfError('no rows of this method', found=', '.join(dict.fromkeys(runs)) or 'none',
                         expected=method)
     def cell(values):
-        ci = bootstrap_ci(values.to_numpy())
+        ci = interval(values.to_numpy())
         return f'{ci.mean:.3f}' + (f' ({ci.lo:.3f}–{ci.hi:.3f})' if len(values) > 1 else '')
     lines = {m: {c: cell(per_seed.loc[m][c]) for c in per_seed} for m in names}
     return pd.DataFrame(lines).T
