@@ -66,6 +66,7 @@ def _planted_last(rows):
               for wanted in (False, True)]
     return [half for half in halves if half]
 
+# %% ../../nbs/7_report/06_subsets.ipynb #5a1c0e07
 def _paired_panels(rows):
     "Panels two to a line: real sets first, planted ones from a new line on."
     halves = _planted_last(rows)
