@@ -12,6 +12,7 @@ from ..methods.base import floor_names
 from .table import *
 from .compare import *
 from .figures import *
+from .subsets import *
 from .differences import *
 from .formats import *
 from .constant import *

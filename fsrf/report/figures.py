@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PALETTE', 'MAIN', 'BUSY', 'HIGHLIGHTED', 'method_style', 'figure_order', 'curves', 'curve_means', 'rate_means',
-           'ShownFigure', 'new_figure', 'panel_grid', 'missing_rate_figure', 'inter_figure', 'learning_figure',
-           'figure_caption', 'save_figure']
+           'ShownFigure', 'new_figure', 'panel_grid', 'missing_rate_figure', 'learning_figure', 'figure_caption',
+           'save_figure']
 
 # %% ../../nbs/7_report/03_figures.ipynb #3399c010
 import io, textwrap
@@ -16,12 +16,10 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from ..core import FsrfError, find_root, stable_seed, write_atomic
-from ..data.synthetic import named_config
-from ..evaluation.many_subsets import axis_label
 from ..methods.base import floor_names
 from fsrf.report.table import (
-    headline, inter_table, is_percent, method_label, metric_label, one_dataset, over_text,
-    run_interval, whole_seeds,
+    headline, is_percent, method_label, metric_label, one_dataset, over_text, run_interval,
+    whole_seeds,
 )
 
 # %% ../../nbs/7_report/03_figures.ipynb #249adb9c
@@ -182,84 +180,6 @@ def missing_rate_figure(rows: pd.DataFrame, metric: str | None = None) -> ShownF
     """
     fig, panels = panel_grid(rows)
     for ax, found in panels: _curve_panel(ax, found, metric or headline(found))
-    _legend(fig)
-    return fig
-
-# %% ../../nbs/7_report/03_figures.ipynb #1a6b13d6
-def _whiskers(ax, table, method, positions):
-    "A method's means at these positions, with their intervals where all columns have one."
-    mean = table.mean.loc[method]*table.scale
-    below = mean - table.lo.loc[method]*table.scale
-    above = table.hi.loc[method]*table.scale - mean
-    ends = np.abs(np.stack([below, above]))
-    color, marker, _ = method_style(method)
-    ax.errorbar(positions, mean, yerr=None if np.isnan(ends).any() else ends, color=color,
-                marker=marker or '_', ms=5, linestyle='', elinewidth=1.2,
-                label=method_label(method))
-
-# %% ../../nbs/7_report/03_figures.ipynb #1d351a37
-def _crowd(ax, table, methods, positions, label, **look):
-    "The means of several methods at one place per column, in grey, without intervals."
-    for i, method in enumerate(methods):
-        ax.plot(positions, table.mean.loc[method]*table.scale, linestyle='', color='#888888',
-                label=None if i else label, zorder=1, **look)
-
-def _inter_panel(ax, table, label, busy):
-    "One inter-modality table: a group of points per column, every second group shaded."
-    methods = figure_order(table.mean.index)
-    shown, others, floors = methods, [], []
-    if busy:
-        shown = [m for m in methods if m in HIGHLIGHTED]
-        floors = [m for m in methods if m in floor_names()]
-        others = [m for m in methods if m not in {*shown, *floors}]
-    columns = np.arange(len(table.columns))
-    places = len(shown) + bool(others) + bool(floors)
-    aside = (np.arange(places) - (places - 1)/2)*.7/places
-    for method, shift in zip(shown, aside):
-        _whiskers(ax, table, method, columns + shift)
-    right = columns + aside[-1]
-    _crowd(ax, table, others, right - bool(floors)*.7/places, 'each other trained method',
-           marker='o', ms=3, alpha=.7)
-    _crowd(ax, table, floors, right, 'each floor', marker='_', ms=9)
-    for i in columns[1::2]: ax.axvspan(i - .5, i + .5, color='#000000', alpha=.04, lw=0)
-    ax.set_xticks(columns, table.columns, rotation=60*(len(columns) > 9))
-    ax.set_xlim(-.5, len(columns) - .5)
-    ax.set_xlabel(axis_label((table.whole or table).columns[-1], grouped=table.whole is not None))
-    ax.set_ylabel(label)
-    ax.grid(axis='y', alpha=.25, lw=.5)
-
-# %% ../../nbs/7_report/03_figures.ipynb #f9bc1fc4
-def _planted_last(rows):
-    "The real sets' groups of rows and the planted ones', without empty lists."
-    groups = [group for _, group in rows.groupby('dataset', sort=False)]
-    planted = [named_config(one_dataset(group)) is not None for group in groups]
-    halves = [[g for g, is_planted in zip(groups, planted) if is_planted == wanted]
-              for wanted in (False, True)]
-    return [half for half in halves if half]
-
-def _paired_panels(rows):
-    "Panels two to a line: real sets first, planted ones from a new line on."
-    halves = _planted_last(rows)
-    lines = [half[i:i + 2] for half in halves for i in range(0, len(half), 2)]
-    fig = new_figure(13, 2.4*len(lines))
-    axes = fig.subplots(len(lines), 2, squeeze=False)
-    panels = []
-    for row, line in zip(axes, lines):
-        panels += list(zip(row, line))
-        for ax in row[len(line):]: ax.set_visible(False)
-    return fig, panels
-
-# %% ../../nbs/7_report/03_figures.ipynb #87d86442
-def inter_figure(rows: pd.DataFrame, metric: str | None = None) -> ShownFigure:
-    "The inter-modality table drawn: a panel per data set, points with 95 % intervals."
-    busy = rows.method.nunique() > BUSY
-    fig, panels = _paired_panels(rows) if busy else panel_grid(rows, width=6.4)
-    for ax, found in panels:
-        label = metric_label(metric or headline(found))
-        _inter_panel(ax, inter_table(found, metric), label, busy)
-        if busy: ax.set_xlabel('')
-        ax.set_title(one_dataset(found), fontsize=10)
-    if busy: fig.supxlabel('modalities that are present', fontsize=9)
     _legend(fig)
     return fig
 
