@@ -2373,6 +2373,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                 'fsrf/training/samples.py'),
                                        'fsrf.training.samples._padded_list': ( '6_training/samples.html#_padded_list',
                                                                                'fsrf/training/samples.py'),
+                                       'fsrf.training.samples._put': ('6_training/samples.html#_put', 'fsrf/training/samples.py'),
                                        'fsrf.training.samples._refuse': ('6_training/samples.html#_refuse', 'fsrf/training/samples.py'),
                                        'fsrf.training.samples._source': ('6_training/samples.html#_source', 'fsrf/training/samples.py'),
                                        'fsrf.training.samples._without_nonfinite': ( '6_training/samples.html#_without_nonfinite',

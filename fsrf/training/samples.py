@@ -214,6 +214,21 @@ def _forget_guess(source: _Source, spec: DataSpec) -> None:
     present = [np.where(n > 0, n, np.max(length, 0)) for n in length]
     if len(present) > 1 and np.ptp(present, 0).max(initial=0) == 0: source.length.clear()
 
+# %% ../../nbs/6_training/04_samples.ipynb #e88e680e
+def _put(out: Samples, spec: ModalitySpec, x: np.ndarray, given: np.ndarray, *, read: bool,
+         nonfinite: str) -> None:
+    "Add a modality to `out`; unless it is `read`, only its lengths."
+    m = spec.name
+    out.x[m], out.given[m], out.length[m] = x, given, np.minimum(given, spec.max_len)
+    if not read:
+        x[:] = 0
+        return
+    _without_nonfinite(x, m, out.ids, nonfinite, out.notes)
+    cut = int((given > spec.max_len).sum())
+    if cut:
+        out.notes.append(f'{m}: {cut} samples are longer than {spec.max_len} frames, the '
+                         'longest of the training; their first frames count')
+
 # %% ../../nbs/6_training/04_samples.ipynb #b479dcd0
 def as_samples(samples: object, spec: DataSpec, *, length: Mapping | None = None,
                ids: Sequence | None = None, nonfinite: str = 'error', aligned: bool = False,
@@ -242,14 +257,5 @@ def as_samples(samples: object, spec: DataSpec, *, length: Mapping | None = None
         made = {s.name: _modality(source, s, n) for s in spec.modalities}
     if aligned: _align(made, source, spec)
     for s in spec.modalities:
-        out.x[s.name], given = made[s.name]
-        out.given[s.name], out.length[s.name] = given, np.minimum(given, s.max_len)
-        if s.name in without:
-            out.x[s.name][:] = 0
-            continue
-        _without_nonfinite(out.x[s.name], s.name, out.ids, nonfinite, out.notes)
-        cut = int((given > s.max_len).sum())
-        if cut:
-            out.notes.append(f'{s.name}: {cut} samples are longer than {s.max_len} frames, the '
-                             'longest of the training; their first frames count')
+        _put(out, s, *made[s.name], read=s.name not in without, nonfinite=nonfinite)
     return out
