@@ -108,7 +108,7 @@ def bad_plugin(tmp_path):
         (["--set", "train.epoch=3"], ["did you mean 'epochs'?"]),
         (["--methods", "plain-mrm"], ["did you mean 'plain_mrm'?"]),
         (["--dataset", "synthetic_quik"], ["did you mean 'synthetic-quick'?"]),
-        (["--dataset", "data/mosi.npz"], ["no such data file", "counts from"]),
+        (["--dataset", "data/mosi.npz"], ["no such file or folder", "data/mosi.npz"]),
         (["--seeds", "5-1"], ["runs backwards: write 1-5"]),
         (["--seeds", "0-99999999999"], ["numbers"]),
         (["--folds", "7"], ["no folds", "leave --folds out"]),

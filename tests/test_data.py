@@ -94,7 +94,7 @@ def test_one_bad_value_anywhere_is_named(modality, value, place):
         (dict(x={}, length={}), "without modalities"),
         (dict(ids=["a"] * 15), "sample ids repeat"),
         (dict(length=dict(language=np.full(15, 4))), "modalities and lengths differ"),
-        (dict(length=dict(language=np.full(15, 9), audio=np.ones(15, int))), "0..4"),
+        (dict(length=dict(language=np.full(15, 9), audio=np.ones(15, int))), "0 to 4"),
         (dict(length=dict(language=np.full(15, -1), audio=np.ones(15, int))), "wrong lengths"),
         (dict(length=dict(language=np.full(14, 4), audio=np.ones(15, int))), "wrong lengths"),
         (

@@ -535,7 +535,7 @@ def test_runs_go_to_an_object_store(bucket, reference, tmp_path):
     store = RemoteRuns(out)
     o = grid(out)[0]
     assert o.status == "done" and o.path == f"{out}/{o.id}"
-    files = {"run.ipynb", "rows.json", "model.safetensors", "history.json"}
+    files = {"run.ipynb", "rows.json", "predictions.parquet", "model.safetensors", "history.json"}
     assert set(store.read_json(o.id, MARKER)) == files
     same_rows(store.fetch([o.id], ["rows.json"], tmp_path) / o.id, reference["plain_mrm"])
     assert grid(out)[0].status == "skipped" and runs.status(out)["done"] == [o.id]

@@ -93,6 +93,7 @@ def test_a_run_leaves_its_artefacts(grid):
     assert {p.name for p in folder.iterdir()} == {
         "run.ipynb",
         "rows.json",
+        "predictions.parquet",
         "model.safetensors",
         "history.json",
     }

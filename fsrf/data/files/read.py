@@ -111,6 +111,7 @@ def _refuse_misnamed(kinds):
     "An error for a file whose name says data and whose bytes do not: it would be missed."
     for p, kind in kinds.items():
         if p.suffix.lower() not in _DATA or kind != 'text': continue
+        refuse_foreign(p)       # what it is, where that is known
         reject('a file of a data folder is no data', p, 'what its name says',
                f'{file_size(p)} bytes that begin with {_head(p)!r}',
                'fetch it again, or take it out of the folder')
