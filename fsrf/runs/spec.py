@@ -78,10 +78,10 @@ def code_hash(method: str) -> str:
     modules = {cls.__module__ for cls, _ in METHODS.values()}
     others = modules - {METHODS[method][0].__module__}
     code = {}
-    for wing in COMPUTING:
-        for file in _source_files(wing):
-            name = '.'.join(['fsrf', *file.relative_to(library).with_suffix('').parts])
-            if name not in others: code[name] = _code_lines(file)
+    files = [file for wing in COMPUTING for file in _source_files(wing)]
+    for file in [*files, library/'runs'/'train_and_test.py']:
+        name = '.'.join(['fsrf', *file.relative_to(library).with_suffix('').parts])
+        if name not in others: code[name] = _code_lines(file)
     return hash_json(code)
 
 # %% ../../nbs/8_runs/01_spec.ipynb #b24a1c3b

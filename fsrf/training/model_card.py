@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 import pandas as pd
 from ..core import FsrfError
-from ..evaluation.metrics import PRIMARY
+from ..evaluation.metrics import PRIMARY, family_of
 from ..evaluation.rows import read_rows
 from ..evaluation.stats import interval
 from ..methods.base import Method, floor_names
@@ -92,7 +92,7 @@ def _scores(method: Method, rows: pd.DataFrame | None) -> str:
     "Over seeds with floors where there are rows, else this run's own, else a sentence."
     kept = method.meta.get('scores')
     if rows is not None:
-        metric = kept['metric'] if kept else PRIMARY[method.spec.task]
+        metric = kept['metric'] if kept else PRIMARY[family_of(method.spec.task, '')]
         table = card_table(rows, method.name, metric)
         floors = [m for m in table.index if m != method.name]
         seeds = rows[rows.method == method.name].seed.nunique()
