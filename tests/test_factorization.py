@@ -110,6 +110,15 @@ def test_the_committed_probes_are_of_the_sets_as_they_are():
         assert bars.met["c mixes the modalities"] and bars.met["s: nothing shared"]
 
 
+def test_the_committed_probes_of_ablations_are_of_all_of_them():
+    rows = pd.read_csv(find_root() / "data" / "results" / "probes" / "ablations.csv")
+    do = "make probes ARGS=--ablations"
+    assert set(rows.ablation) == {"full", *FSRF.ablations}, do
+    assert not rows.duplicated(["ablation", "seed"]).any()
+    assert set(rows.groupby("ablation").seed.nunique()) == {5}
+    assert set(rows.data_sha256) == {load_dataset("synthetic-quick").sha256}, f"stale: {do}"
+
+
 # --- training -------------------------------------------------------------------------------------
 
 

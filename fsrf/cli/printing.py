@@ -28,15 +28,6 @@ def print_report(rows: 'pd.DataFrame', metric: str = '') -> None:
         print(report.compare_text(own), end='\n\n')
     _warn_of_constants(rows)
 
-def check_shown(rows: 'pd.DataFrame', metric: str) -> None:
-    "An error that lists what there is, where the rows of a data set lack `metric` ('': none)."
-    from fsrf.core import FsrfError
-    for dataset, own in rows[rows.protocol == 'inter'].groupby('dataset', sort=False):
-        known = list(dict.fromkeys(own.metric))
-        if metric and metric not in known:
-            raise FsrfError('no rows of this metric', where=dataset, found=repr(metric),
-                            expected=', '.join(known))
-
 def _warn_of_constants(rows: 'pd.DataFrame') -> None:
     from fsrf import report
     for listed in (report.constant_predictors, report.one_sign_predictors):
@@ -45,6 +36,16 @@ def _warn_of_constants(rows: 'pd.DataFrame') -> None:
         for line in found.itertuples():
             run = f'{line.method} on {line.dataset}, seed {line.seed}, fold {line.fold}'
             print(f'warning: {run}, predicts {line.what} for every sample on complete input')
+
+# %% ../../nbs/9_cli/02_printing.ipynb #9f02ce61
+def check_shown(rows: 'pd.DataFrame', metric: str) -> None:
+    "An error that lists what there is, where the rows of a data set lack `metric` ('': none)."
+    from fsrf.core import FsrfError
+    for dataset, own in rows[rows.protocol == 'inter'].groupby('dataset', sort=False):
+        known = list(dict.fromkeys(own.metric))
+        if metric and metric not in known:
+            raise FsrfError('no rows of this metric', where=dataset, found=repr(metric),
+                            expected=', '.join(known))
 
 # %% ../../nbs/9_cli/02_printing.ipynb #b6f8b43a
 REPORT_NOTEBOOKS = ('table_inter', 'fig_missing_rate')
@@ -146,6 +147,7 @@ def _print_table(rows: Sequence[Sequence[object]]) -> None:
         cells = [cell.ljust(width) for cell, width in zip(row, widths)]
         print('  ' + '  '.join([*cells, row[-1]]).rstrip())
 
+# %% ../../nbs/9_cli/02_printing.ipynb #6ac84f15
 def print_names(names: Sequence[str] = (), as_json: bool = False) -> None:
     "All methods, data sets and groups of settings; of `names` the settings."
     from fsrf.core import unknown

@@ -16,5 +16,6 @@ from .subsets import *
 from .differences import *
 from .formats import *
 from .constant import *
+from .published import *
 
 __all__ = _public_names(globals())
