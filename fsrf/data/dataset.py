@@ -30,10 +30,9 @@ class MultimodalDataset:
     `x[m]` (N, T_m, d_m) and `length[m]` (N,) with zeros as padding; `y` (N,), or (N, labels) for
     `multilabel-binary`; `split` (N,) of 'train', 'valid', 'test'; `folds` (repeats, N) of fold
     numbers. A sample that is 'unlabelled' there, or -1 in `folds`, has y = -1 (a regression: NaN).
-    Arrays of N entries in `meta` follow the samples. `statistics`: what the columns were
-    standardised by; None where they are as measured.
     Arrays of N entries in `meta` follow the samples. `metrics`: the family of metrics, one of
-    `FAMILIES`; '': the one that fits the labels (see `metric_family`).
+    `FAMILIES`; '': the one that fits the labels (see `metric_family`). `statistics`: what the
+    columns were standardised by; None where they are as measured.
     """
     name: str
     x: Mapping[str, np.ndarray]
@@ -55,37 +54,28 @@ class MultimodalDataset:
         for m in self.x: check_features(m, self.x[m], self.length[m], len(self))
         self.spec = DataSpec.from_shapes({m: v.shape for m, v in self.x.items()}, self.task,
                                          self.class_names)
-        unlabelled = unlabelled_rows(self.split, self.folds, len(self))
-        check_labels(self.y, self.task, self.spec.n_classes, len(self), unlabelled)
+        check_labels(self.y, self.task, self.spec.n_classes, len(self),
+                     unlabelled_rows(self.split, self.folds, len(self)))
         self.y = np.asarray(self.y, dtype=np.float32 if self.task == 'regression' else np.int64)
         self.metrics = chosen_family(self.metrics, self.task, self.y, self.name)
 
     def __len__(self) -> int: return len(self.ids)
 
 # %% ../../nbs/1_data/03_dataset.ipynb #f78c277e
-def _check_name(m: str, where: str) -> None:
-    "A modality's name must be one that a network can call a part of itself."
-    if isinstance(m, str) and m and not set('./') & set(m) and not hasattr(torch.nn.ModuleDict, m):
-        return
-    raise FsrfError('a modality cannot have this name', where=where, found=repr(m),
-                    expected="a name without '.' and '/', such as language, audio, visual",
-                    do='rename it')
-
 @patch
 def _check_names(self: MultimodalDataset) -> None:
     if not self.x: raise FsrfError('a data set without modalities', where=self.name)
     # tables write `{a,b}`, networks keep a modality's encoder as an attribute
-    taken = torch.nn.ModuleDict()
-    odd = [m for m in map(str, self.x)
-           if not m or set(m) & set(',{}.') or hasattr(taken, m)]
+    odd = [m for m in self.x if not isinstance(m, str) or not m or set(m) & set(',{}./')
+           or hasattr(torch.nn.ModuleDict(), m)]
     if odd:
         raise FsrfError('a modality has a name that networks and tables cannot use',
-                        where=self.name, expected="no ',', '{', '}' or '.', no word of torch's "
-                        "such as 'type' or 'keys'", found=repr(odd[0]), do='rename it')
+                        where=self.name, expected="a text without ',', '{', '}', '.' and '/', no "
+                        "word of torch's such as 'type' or 'keys'", found=repr(odd[0]),
+                        do='rename it')
     if set(self.length) != set(self.x):
         raise FsrfError('modalities and lengths differ', where=self.name, expected=list(self.x),
                         found=list(self.length))
-    for m in self.x: _check_name(m, self.name)
     repeats = len(self.ids) - len(set(self.ids))
     if repeats: raise FsrfError('sample ids repeat', where=self.name, found=f'{repeats} repeats')
 

@@ -7,6 +7,7 @@ __all__ = []
 
 # %% ../../../nbs/1_data/files/00_files.ipynb #28d9e874
 from ...core import public_names as _public_names
+from .ids import *
 from .file_labels import *
 from .content import *
 from .safe_pickle import *

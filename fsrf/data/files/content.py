@@ -4,17 +4,17 @@
 
 # %% auto #0
 __all__ = ['Parts', 'in_order', 'FileContent', 'reject', 'named_metrics', 'row_names', 'with_labels', 'lengths', 'lengths_of_set',
-           'zero_beyond', 'pad', 'id_text', 'video_of', 'texts', 'as_field', 'fields_as_arrays', 'rows_of_parts',
-           'join_parts', 'features_of_parts']
+           'zero_beyond', 'pad', 'texts', 'as_field', 'fields_as_arrays', 'rows_of_parts', 'join_parts',
+           'features_of_parts']
 
 # %% ../../../nbs/1_data/files/15_content.ipynb #c4ba2220
-import re
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 import numpy as np
 from ...core import FormatError
 from ..arrays import FAMILIES, unlabelled_rows
 from .file_labels import Place, labels_of
+from .ids import id_text, video_of  # noqa: F401 (can be imported from here too)
 
 # %% ../../../nbs/1_data/files/15_content.ipynb #8a65fbc8
 _ORDER = ('language', 'text', 'audio', 'acoustic', 'visual', 'vision', 'video')
@@ -205,46 +205,6 @@ def pad(sequences: list[np.ndarray], where: object, limit: int,
     x = np.zeros(shape, np.float32)
     for i, a in enumerate(sequences): x[i, :min(len(a), frames)] = a[:frames]
     return x, np.minimum(length, frames).astype(np.int64)
-
-# %% ../../../nbs/1_data/files/15_content.ipynb #f08954a6
-def id_text(value: object) -> str:
-    "An id as text, from a string, bytes, number, or an array of such."
-    if isinstance(value, (np.ndarray, list, tuple)):
-        return '_'.join(id_text(part) for part in np.ravel(np.asarray(value)).tolist())
-    return value.decode('latin-1') if isinstance(value, bytes) else str(value)
-
-# %% ../../../nbs/1_data/files/15_content.ipynb #49aace56
-_WORD = '(?:utt|utterance|seg|segment|clip|sent|sentence|part)?'
-_SEGMENT = re.compile(rf'(.+?)(?:\$_\$.*|\[\d+\]|_{_WORD}\d+(?:\.\d+)?)')   # $_$3, [3], _3, _utt3
-_SECONDS = re.compile(r'(.+?)_(\d+(?:\.\d+)?)_(\d+(?:\.\d+)?)')             # _1.2_3.4
-_TURN = re.compile(r'^(Ses\d\d[FM]_.+)_(?:[FM]|XX)[A-Z]*\d+$')               # _F000, of IEMOCAP
-_RECORDING = re.compile(r'\.(?:mp4|wav|avi|mkv|mov|flac|mp3|npy|txt)$', re.IGNORECASE)
-_ANY_VIDEO = {'video', 'vid', 'clip', 'movie', 'sample', 'segment', 'seg', 'utt', 'utterance',
-              'dia', 'dialogue', 'dialog', 'session', 'speaker', 'item', 'row', 'id',
-              'train', 'valid', 'val', 'dev', 'test'}   # with a number behind them: a name
-
-def _is_interval(begin: str, end: str) -> bool:
-    "Are these two numbers seconds, and no numbers of a video and a clip, such as 0001 and 0002?"
-    return not (re.match(r'0\d', begin) or re.match(r'0\d', end)) and float(begin) < float(end)
-
-def _video_of_name(name: str) -> str:
-    if re.match(r'Ses\d\d[FM]_', name): return _TURN.sub(r'\1', name)
-    span = _SECONDS.fullmatch(name)
-    if span and span[1].lower() not in _ANY_VIDEO and _is_interval(span[2], span[3]):
-        return span[1]
-    segment = _SEGMENT.fullmatch(name)
-    return segment[1] if segment and segment[1].lower() not in _ANY_VIDEO else name
-
-# %% ../../../nbs/1_data/files/15_content.ipynb #f72ea069
-def video_of(text: str) -> str:
-    """The video (dialogue) of a segment's id.
-
-    Known: `v$_$3`, `v[3]`, `v_3`, `v_1.2_3.4`, `dia0_utt3`, `Ses01F_impro01_F000`, and of CH-SIMS
-    `video_0001/0002`, `video_0001_0002`; also with `.mp4` behind."""
-    folder, slash, name = _RECORDING.sub('', text).rpartition('/')
-    if (video := _video_of_name(name)) != name or not slash: return video
-    is_part = folder.rpartition('/')[2].lower() in _ANY_VIDEO
-    return f'{folder}/{name}' if is_part or not re.fullmatch(rf'{_WORD}_?\d+', name) else folder
 
 # %% ../../../nbs/1_data/files/15_content.ipynb #cfd6e991
 def texts(values: list, where: object, limit: int) -> np.ndarray:

@@ -262,5 +262,5 @@ def read_own_folder(folder: Path, options: dict) -> FileContent:
         reject('no features beside the table', folder, 'NAME.npy or NAME/ID.npy',
                ', '.join(unread) or 'none', 'save each modality as NAME.npy beside the table')
     length = lengths_of(columns, x, n, notes) | length
-    labelled = options.get('labels', True)
-    return _content('table and npy', columns, x, length, n, notes, table, labelled)
+    return _content('table and npy', columns, x, length, n, notes, table,
+                    options.get('labels', True))
