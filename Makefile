@@ -92,7 +92,8 @@ probes: $(READY)  ## what FSRF's factors hold of the planted ones: data/results/
 figures: export OMP_NUM_THREADS = 1
 figures: $(READY)  ## tables, figures, the reproduction report and README from the committed rows
 	mkdir -p runs/figures
-	printf '%s\n' nbs/explanations/reproduction_report.ipynb nbs/index.ipynb $(FIGURES:%=nbs/paper/%.ipynb) | xargs -P $(CORES) -L 1 $(SHOW)
+	printf '%s\n' $(FIGURES:%=nbs/paper/%.ipynb) | xargs -P $(CORES) -L 1 $(SHOW)
+	printf '%s\n' nbs/explanations/reproduction_report.ipynb nbs/index.ipynb | xargs -P $(CORES) -L 1 $(SHOW)
 	printf '%s\n' corrkd hrlf | xargs -P $(CORES) -I{} $(MEASURE)/table_ablation.ipynb runs/figures/table_ablation_{}.ipynb -p method {}
 	$(BIN)/nbdev-clean
 	$(BIN)/python tools/readme.py
