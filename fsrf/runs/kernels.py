@@ -14,11 +14,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 from fastcore.basics import patch
-from ..core import FsrfError, unknown
+from ..core import FsrfError, project_root, unknown
 from .forks import ForkedProcess, manager_class
 # These can be imported from this module too:
 from .forks import CAN_FORK, SHARED, ForkServer, fork_server  # noqa: F401
-from .spec import project_root
 
 # %% ../../nbs/8_runs/03_kernels.ipynb #5451d3bb
 def _literal(path: Path | str) -> str:
