@@ -146,8 +146,9 @@ def commit() -> str:
 
     It ends in `+dirty` when files of the library or notebooks differ from that commit.
     """
+    if not _is_project(LIBRARY.parent): return 'unknown'  # a clone around it is another's
     def git(*arguments):
-        return subprocess.run(['git', *arguments], cwd=Path(__file__).parent,
+        return subprocess.run(['git', *arguments], cwd=LIBRARY,
                               capture_output=True, text=True, timeout=10)
     try:
         head = git('rev-parse', '--short=12', 'HEAD')
