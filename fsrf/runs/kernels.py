@@ -32,7 +32,7 @@ def _papermill() -> ModuleType:
     absent = sys.modules.setdefault(grammar, None) is None  # with None its import fails
     try: import papermill
     finally:
-        if absent: del sys.modules[grammar]
+        if absent: sys.modules.pop(grammar, None)  # another thread may have done it
     return papermill
 
 # %% ../../nbs/8_runs/03_kernels.ipynb #5e7a1b11
