@@ -1,8 +1,10 @@
 """Metadata, requirements and console scripts come from settings.ini."""
+import shutil
 from configparser import ConfigParser
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 root = Path(__file__).resolve().parent
 readme = root / "README.md"
@@ -13,6 +15,32 @@ cfg = parser["DEFAULT"]
 
 def lines(key):
     return cfg[key].split("\n")[1:]
+
+
+class build_with_shipped(build_py):
+    """The modules, and in fsrf/shipped/ copies of the files that the commands read beside them.
+
+    An editable install needs none: it reads the checkout."""
+
+    def copies(self):
+        "{where it goes: where it stands}"
+        files = [file for pattern in lines("shipped") for file in sorted(root.glob(pattern))]
+        to = Path(self.build_lib, cfg["lib_path"], "shipped")
+        return {str(to / file.relative_to(root)): str(file) for file in files}
+
+    def run(self):
+        super().run()
+        if self.editable_mode:
+            return
+        shutil.rmtree(Path(self.build_lib, cfg["lib_path"], "shipped"), ignore_errors=True)
+        for to, file in self.copies().items():
+            self.mkpath(str(Path(to).parent))
+            self.copy_file(file, to)
+
+    def get_source_files(self):
+        return super().get_source_files() + [
+            Path(file).relative_to(root).as_posix() for file in self.copies().values()
+        ]
 
 
 setup(
@@ -34,6 +62,7 @@ setup(
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
         "Typing :: Typed",
     ],
+    cmdclass={"build_py": build_with_shipped},
     package_data={cfg["lib_path"]: ["py.typed"]},
     zip_safe=False,
 )

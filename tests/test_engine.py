@@ -634,3 +634,17 @@ def test_importing_runs_needs_no_dask():
     heavy = "{'dask', 'distributed', 'papermill', 's3fs'}"
     code = f"import sys, fsrf.runs; assert not {heavy} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
+
+
+def test_threads_may_import_papermill_at_once():
+    "`fsrf report` runs two notebooks in two threads, which both begin by importing it"
+    code = """
+import concurrent.futures as cf, sys, threading
+from fsrf.runs.kernels import _papermill
+together = threading.Barrier(8)
+def papermill(_):
+    together.wait()
+    return _papermill().__name__
+with cf.ThreadPoolExecutor(8) as pool: assert set(pool.map(papermill, range(8))) == {"papermill"}
+assert sys.modules.get("rfc3987_syntax", 0) is not None"""
+    assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0

@@ -118,12 +118,12 @@ def _print_counts(outcomes: Sequence, out: Path | str) -> None:
 # %% ../../nbs/9_cli/04_main.ipynb #9a04fe30
 def command_reproduce(args: argparse.Namespace) -> int:
     "Train and evaluate a grid, then report; returns the exit code, as every command."
-    from fsrf.core import read_json
+    from fsrf.core import read_json, shipped
     from fsrf.methods import load_plugin
     from fsrf.runs import Limits, is_url, parse_memory, parse_settings, plan_notes, reproduce
     out = args.out if is_url(args.out) else Path(args.out).resolve()
     limits = Limits(args.timeout, parse_memory(args.memory_limit))
-    tuned = read_json(args.tuned) if args.tuned else None
+    tuned = args.tuned and read_json(args.tuned if args.tuned.exists() else shipped(args.tuned))
     grid = dict(folds=args.folds, settings=parse_settings(args.settings), tuned=tuned,
                 plugin=args.plugin, device=args.device)
     if args.metric:

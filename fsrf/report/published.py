@@ -8,7 +8,7 @@ __all__ = ['PUBLISHED', 'published_table']
 # %% ../../nbs/7_report/08_published.ipynb #a90f4d37
 from pathlib import Path
 import pandas as pd
-from ..core import FsrfError, find_root
+from ..core import FsrfError, shipped
 
 # %% ../../nbs/7_report/08_published.ipynb #660de896
 PUBLISHED = dict(l='{l}', a='{a}', v='{v}', la='{l,a}', lv='{l,v}', av='{a,v}', avg6='avg6',
@@ -17,7 +17,7 @@ PUBLISHED = dict(l='{l}', a='{a}', v='{v}', la='{l,a}', lv='{l,v}', av='{a,v}', 
 def published_table(dataset: str | None = None, task: str | None = None,
                     path: Path | str | None = None) -> pd.DataFrame:
     "Published cells (weighted F1, %) with their source, from `data/reported_results.csv`."
-    printed = pd.read_csv(path or find_root()/'data'/'reported_results.csv')
+    printed = pd.read_csv(path or shipped('data/reported_results.csv'))
     for column, wanted in dict(dataset=dataset, task=task).items():
         if wanted is None: continue
         known = set(printed[column])

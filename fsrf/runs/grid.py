@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
-from ..core import FsrfError, next_step, pick_device, seeded, unknown, write_atomic
+from ..core import FsrfError, next_step, pick_device, project_root, seeded, unknown, write_atomic
 from ..data.dataset import DATASETS, MultimodalDataset, load_dataset
 from ..evaluation.evaluate import EvalConfig
 from ..evaluation.scored_as import check_metric, notes_before
@@ -22,7 +22,7 @@ from .execute import Outcome, RunFailed, describe_error, execute, execute_or_rai
 from .kernels import Limits, check_parameters
 from .progress import GridDisplay
 from .remote import MARKER, RemoteRuns, is_url, unfinished
-from .spec import RunSpec, project_root, run_id, template_path
+from .spec import RunSpec, run_id, template_path
 from ..training.fit import TrainConfig
 
 # %% ../../nbs/8_runs/08_grid.ipynb #3ac094b7

@@ -14,11 +14,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 from fastcore.basics import patch
-from ..core import FsrfError, unknown
+from ..core import FsrfError, project_root, unknown
 from .forks import ForkedProcess, manager_class
 # These can be imported from this module too:
 from .forks import CAN_FORK, SHARED, ForkServer, fork_server  # noqa: F401
-from .spec import project_root
 
 # %% ../../nbs/8_runs/03_kernels.ipynb #5451d3bb
 def _literal(path: Path | str) -> str:
@@ -33,7 +32,7 @@ def _papermill() -> ModuleType:
     absent = sys.modules.setdefault(grammar, None) is None  # with None its import fails
     try: import papermill
     finally:
-        if absent: del sys.modules[grammar]
+        if absent: sys.modules.pop(grammar, None)  # another thread may have done it
     return papermill
 
 # %% ../../nbs/8_runs/03_kernels.ipynb #5e7a1b11
