@@ -304,7 +304,8 @@ def _inter_caption(rows, metric, lines):
     "Data set, metric, how many seeds, folds and test items."
     items = int(rows[rows.split == 'test'].n.max())
     over, folds = over_text(lines), lines.index.unique('fold').size
-    return (f'{one_dataset(rows)}: {metric_label(metric)}, mean and 95 % interval over {over}, '
+    mean = over if 'no interval' in over else f'mean and 95 % interval over {over}'
+    return (f'{one_dataset(rows)}: {metric_label(metric)}, {mean}, '
             f'{"up to " if folds > 1 else ""}{items} test items')
 
 def average_column(columns: Sequence[str]) -> str:
