@@ -86,7 +86,9 @@ def test_labels_of_any_shape_are_no_modality(tmp_path, key, shape):
     assert list(ds.x) == ["audio"] and ds.y.tolist() == scores().tolist()
 
 
-@pytest.mark.parametrize("key", ["regression_labels_T", "label", "emotion", "annotation"])
+@pytest.mark.parametrize(
+    "key", ["regression_labels_T", "label", "emotion", "annotation", "gt", "rating", "class"]
+)
 def test_a_second_label_is_kept_with_a_note(tmp_path, key):
     ds = files.read(npz(tmp_path, **{key: scores()[:, None]}))
     assert list(ds.x) == ["audio"] and any(key in note for note in ds.meta["notes"])
@@ -97,6 +99,27 @@ def test_labels_beside_the_table_are_a_column(tmp_path):
     folder = table(tmp_path, "id,split\n" + rows, audio=audio(), labels=scores()[:, None])
     ds = files.read(folder)
     assert list(ds.x) == ["audio"] and ds.y.tolist() == scores().tolist()
+
+
+def test_a_video_of_frames_is_a_modality_and_no_group(tmp_path):
+    (tmp_path / "folder").mkdir()
+    of_npz = files.read(npz(tmp_path, video=audio(seed=1)))
+    of_folder = files.read(table(tmp_path / "folder", audio=audio(), video=audio(seed=1)))
+    for ds in (of_npz, of_folder):
+        assert np.array_equal(ds.x["video"], audio(seed=1)) and "video" not in ds.meta
+    ds = files.read(npz(tmp_path, video=np.arange(ROWS) // 2))
+    assert list(ds.x) == ["audio"] and len(set(ds.meta["groups"])) == ROWS // 2
+
+
+def test_one_file_of_video_for_each_sample(tmp_path):
+    (tmp_path / "video").mkdir()
+    for i in range(ROWS):
+        np.save(tmp_path / "video" / f"s{i}.npy", audio()[i])
+    assert list(files.read(table(tmp_path)).x) == ["audio", "video"]
+
+
+def test_word_vectors_without_word_numbers_are_told(tmp_path):
+    assert "left out: text_table (20, 4)" in notes_of(npz(tmp_path, text_table=np.ones((20, 4))))
 
 
 def test_a_column_that_is_the_label_is_a_leak(tmp_path):

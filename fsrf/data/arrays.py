@@ -79,7 +79,8 @@ def _check_missing(y: np.ndarray, unlabelled: np.ndarray) -> None:
 # %% ../../nbs/1_data/02_arrays.ipynb #61dd2885
 _LABEL_WORDS = {'label', 'labels', 'sentiment', 'sentiments', 'score', 'scores', 'emotion',
                 'emotions', 'annotation', 'annotations', 'target', 'targets', 'truth', 'truths',
-                'valence', 'arousal', 'polarity'}
+                'valence', 'arousal', 'polarity', 'gt', 'groundtruth', 'rating', 'ratings',
+                'class', 'classes'}
 _FEATURE_WORDS = {'feature', 'features', 'feat', 'feats', 'vector', 'vectors', 'embedding',
                   'embeddings', 'emb', 'bert', 'hidden', 'token', 'tokens'}
 

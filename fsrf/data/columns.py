@@ -46,8 +46,12 @@ def is_length(name: str) -> bool:
     "Does this name speak of lengths, as `length_audio` does?"
     return bool({'length', 'lengths'} & set(name.lower().split('_')))
 
-def is_column(name: str) -> bool:
-    "Is an array of this name a column of the samples, such as labels or ids, and no modality?"
+def is_column(name: str, a: np.ndarray | None = None) -> bool:
+    """Is an array of this name a column of the samples, such as labels or ids, and no modality?
+
+    `a`: its values; several floats a sample, as in `video` (n, T, d), say no group."""
+    if a is not None and name.lower() in NAMES['group'] and a.dtype.kind == 'f':
+        return a.ndim < 2 or a.shape[-1] < 2
     known = any(name.lower() in names for names in NAMES.values())
     return known or is_label_name(name) or is_length(name)
 

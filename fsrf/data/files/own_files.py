@@ -34,7 +34,7 @@ def _is_modality(key, a, n):
             reject('a modality of a wrong shape', key, f'numbers ({n}, frames, d) or ({n}, d)',
                    f'{a.dtype} {a.shape}', 'bring it into this shape, or call it other than x_')
         return True
-    return (a.dtype.kind == 'f' and a.ndim in (2, 3) and len(a) == n and not is_column(key)
+    return (a.dtype.kind == 'f' and a.ndim in (2, 3) and len(a) == n and not is_column(key, a)
             and not key.endswith('_table'))
 
 def _three_axes(a): return a.reshape(len(a), 1, -1) if a.ndim < 3 else a
@@ -118,7 +118,8 @@ def _told_elsewhere(columns, meta):
     "Notes on the columns that are nothing of what is asked for here: kept, or left out."
     used = {k for what in NAMES for k in names_of(columns, what)[:1]}
     used |= {k for k in columns if is_length(k) or k.lower() in (*_TEXT, *CLIPS, *_OF_THE_SET)}
-    used |= {k for k in columns if k.endswith(('_table', '_ids'))}
+    ids = [k for k in columns if k.endswith('_ids') and columns[k].ndim == 2]
+    used |= {*ids, *(k.replace('_ids', '_table') for k in ids)}
     rest = [k for k in columns if k not in used]
     kept = [k for k in rest if k in meta]
     left = [f'{k} {columns[k].shape}' for k in rest if k not in meta]
@@ -149,7 +150,7 @@ def _labels_in(columns, n, where):
     if y is not None and y.ndim:
         if len(y) != n: reject('labels and features differ in number', where, n, len(y))
         return y
-    like = [k for k in columns if is_label_name(k)]
+    like = [k for k in columns if is_label_name(k) and k not in _OF_THE_SET]
     reject('no labels', where, ' or '.join(NAMES['y']), ', '.join(columns) or 'nothing',
            f'call one of {", ".join(like)} y' if like else 'add a column or array y')
 
@@ -222,6 +223,11 @@ def _one_file_each(folder, ids, options, notes):
     return pad([no_frames if a is None else a for a in arrays], folder, limit, options['max_len'])
 
 # %% ../../../nbs/1_data/files/23_own_files.ipynb #cd3aa7a7
+def _is_column_file(path):
+    return is_column(path.stem) and is_column(path.stem, containers.read_npy(path))
+
+def _is_column_folder(name): return is_column(name) and name.lower() not in NAMES['group']
+
 def _table_in(folder, options):
     "(the file, its columns) of the table of samples, with the npy files that are columns."
     table = next(p for p in (folder/'samples.csv', folder/'samples.parquet') if p.is_file())
@@ -230,7 +236,7 @@ def _table_in(folder, options):
         columns = containers.read_csv(table, options['memory'], as_text)
     else: columns = containers.read_parquet(table, options['memory'])
     for p in sorted(folder.glob('*.npy')):
-        if not is_column(p.stem) or p.stem in columns: continue
+        if not _is_column_file(p) or p.stem in columns: continue
         columns[p.stem] = containers.read_npy(p)
     return table, {k: a for k, a in columns.items() if k}
 
@@ -249,9 +255,9 @@ def read_own_folder(folder: Path, options: dict) -> FileContent:
     for p in sorted(folder.iterdir()):
         if p.name.startswith('.') or p == table: continue
         name, is_array = p.stem if p.is_file() else p.name, p.is_file() and p.suffix == '.npy'
-        if is_array and is_column(name): continue
+        if is_array and _is_column_file(p): continue
         if is_array: _add(x, name, _stacked(p, n), notes)
-        elif p.is_dir() and next(p.rglob('*.npy'), None) and not is_column(name):
+        elif p.is_dir() and next(p.rglob('*.npy'), None) and not _is_column_folder(name):
             _need_ids(columns, table)
             stacked, frames = _one_file_each(p, ids, options, notes)
             _add(x, name, stacked, notes)
