@@ -3,6 +3,7 @@
 Own npz and folders, tables, computational sequences, ids, folds, and what `data check` says."""
 
 import contextlib
+import pickle
 import sys
 import zipfile
 
@@ -599,3 +600,13 @@ def test_known_widths_and_sizes_are_told(tmp_path):
     sound = np.random.default_rng(0).normal(size=(n, 74))
     page, code = told(npz(tmp_path, x_audio=sound, y=np.linspace(-3, 3, n), split=split))
     assert code == 0 and "sizes of CMU-MOSI" in page and "audio has 74 columns: COVAREP" in page
+
+
+@pytest.mark.parametrize("name", ["empty.npz", "zeros.pkl", "cut.npz", "cut.pkl"])
+def test_a_damaged_file_of_ones_own_is_not_to_be_fetched(tmp_path, name):
+    whole = npz(tmp_path).read_bytes() if name == "cut.npz" else pickle.dumps(audio(), 4)
+    data = {"empty.npz": b"", "zeros.pkl": bytes(50)}.get(name, whole[:120])
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(FsrfError, match="take a whole copy") as e:
+        files.load(tmp_path / name)
+    assert "fetch" not in str(e.value) and "download" not in str(e.value)

@@ -15,7 +15,7 @@ import numpy as np
 from . import hdf5_worker
 from .content import reject
 from .limits import (
-    FETCH_AGAIN, MB, allowance, as_format_error, beyond_unicode, file_size, too_large)
+    MB, WHOLE_COPY, allowance, as_format_error, beyond_unicode, file_size, too_large)
 
 # %% ../../../nbs/1_data/files/18_containers.ipynb #59af765d
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0,
@@ -27,7 +27,7 @@ def _read_npy(file: BinaryIO, size: int, where: object) -> np.ndarray:
     version = np.lib.format.read_magic(file)
     read_header = _HEADERS.get(version)
     if read_header is None:
-        reject('an unknown version of npy', where, '1.0 or 2.0', version, FETCH_AGAIN)
+        reject('an unknown version of npy', where, '1.0 or 2.0', version, WHOLE_COPY)
     shape, fortran, dtype = read_header(file)
     if dtype.kind not in 'biufSU' or dtype.itemsize > MB:
         reject('an array of a kind that is not read', where, 'numbers or strings', str(dtype)[:80],
@@ -35,12 +35,12 @@ def _read_npy(file: BinaryIO, size: int, where: object) -> np.ndarray:
     need, left = prod(shape)*dtype.itemsize, size - file.tell()
     if need != left or any(n < 0 for n in shape):
         reject("an array's shape does not fit its bytes", where,
-               f'{need} bytes for {shape} of {dtype}', f'{left} bytes', FETCH_AGAIN)
+               f'{need} bytes for {shape} of {dtype}', f'{left} bytes', WHOLE_COPY)
     data = file.read(need)
     if len(data) != need:
-        reject('an array is cut off', where, f'{need} bytes', f'{len(data)} bytes', FETCH_AGAIN)
+        reject('an array is cut off', where, f'{need} bytes', f'{len(data)} bytes', WHOLE_COPY)
     if dtype.kind == 'U' and beyond_unicode(data, dtype):
-        reject('an array of text with characters that do not exist', where, do=FETCH_AGAIN)
+        reject('an array of text with characters that do not exist', where, do=WHOLE_COPY)
     return np.frombuffer(data, dtype).reshape(shape, order='F' if fortran else 'C')
 
 # %% ../../../nbs/1_data/files/18_containers.ipynb #effe5b28
@@ -81,7 +81,7 @@ def _start_worker(path: Path | str, limit: int) -> subprocess.Popen:
 
 def _ended_early(where: object) -> NoReturn:
     reject('the reader of HDF5 ended in the middle of the file', where, 'an HDF5 file',
-           'a crash or a timeout', FETCH_AGAIN)
+           'a crash or a timeout', WHOLE_COPY)
 
 # %% ../../../nbs/1_data/files/18_containers.ipynb #68bc57d6
 def _header(line: bytes, where: object, limit: int) -> dict:
@@ -107,7 +107,7 @@ def stream_hdf5(path: Path | str, memory: int | None = None) -> Iterator[tuple[s
             if 'error' in head:
                 reject(head['error'], f"{path}, {head['where'] or '/'}",
                        'arrays of numbers or strings in plain groups', head.get('found'),
-                       FETCH_AGAIN)
+                       WHOLE_COPY)
             data = worker.stdout.read(head['nbytes'])
             if len(data) != head['nbytes']: _ended_early(path)
             yield head['path'], np.frombuffer(data, head['dtype']).reshape(head['shape'])

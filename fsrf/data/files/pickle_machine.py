@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, BinaryIO, NoReturn
 from fastcore.basics import patch
 from ...core import FormatError
-from .limits import FETCH_AGAIN, MB
+from .limits import MB, WHOLE_COPY
 
 # %% ../../../nbs/1_data/files/12_pickle_machine.ipynb #0b251707
 class Source:
@@ -25,7 +25,7 @@ class Source:
 
     def fail(self, what: str, **parts: object) -> NoReturn:
         "Raise a `FormatError` that names the byte; `parts`: `expected`, `found`, `do`."
-        parts.setdefault('do', FETCH_AGAIN)
+        parts.setdefault('do', WHOLE_COPY)
         raise FormatError(what, where=f'{self.path}, byte {self.pos}', **parts)
 
     def take(self, n: int) -> bytes:

@@ -114,7 +114,7 @@ def _refuse_misnamed(kinds):
         refuse_foreign(p)       # what it is, where that is known
         reject('a file of a data folder is no data', p, 'what its name says',
                f'{file_size(p)} bytes that begin with {_head(p)!r}',
-               'fetch it again, or take it out of the folder')
+               'take a whole copy of it, or take it out of the folder')
 
 def _head(path):
     with open(path, 'rb') as f: return f.read(24)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from fastcore.basics import patch
 from ...core import FormatError
-from .limits import FETCH_AGAIN, MB, open_regular, refuse_foreign
+from .limits import MB, WHOLE_COPY, open_regular, refuse_foreign
 from .pickle_machine import PickleMachine, Source
 from .pickle_names import Token
 from .pickle_opcodes import PLAIN
@@ -88,12 +88,12 @@ def _explained(path: Path | str, error: FormatError) -> FormatError:
         tail = file.read()
     if len(tail) > 15 and not tail[-16:].strip(b'\0'):
         return FormatError('the end of the file is filled with zeros', where=path, found=found,
-                           expected='a whole file', do='the download stopped: ' + FETCH_AGAIN)
+                           expected='a whole file', do=WHOLE_COPY)
     newlines, pairs = _newlines(path)
     if not newlines or pairs < newlines: return error
     return FormatError('the newlines of this pickle were changed: it was moved as text',
                        where=path, found=found, expected=r'newlines as written (\n)',
-                       do=r'all are \r\n now: fetch it again as binary (git: `*.pkl binary` in '
+                       do=r'all are \r\n now: copy it again as binary (git: `*.pkl binary` in '
                           '.gitattributes; ftp: binary; unzip without -a)')
 
 # %% ../../../nbs/1_data/files/19_safe_pickle.ipynb #e294dfa6
