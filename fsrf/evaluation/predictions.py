@@ -187,7 +187,7 @@ def _stacked(runs: Sequence[pd.DataFrame], subset: str) -> tuple[pd.DataFrame, n
 # %% ../../nbs/5_evaluation/12_predictions.ipynb #10802935
 def compare_predictions(a: Sequence[pd.DataFrame], b: Sequence[pd.DataFrame],
                         metric: str = 'f1_weighted', n: int = 2000) -> dict[str, Interval]:
-    "{subset: a - b of a metric, with its interval over items}: predictions of runs of a and of b."
+    "{subset: a - b of a metric, with its interval}: predictions of runs of a and of b, paired."
     if a[0].attrs['task'] not in ('binary', 'multiclass'):
         raise FsrfError('items are compared for tasks with one class per item',
                         found=a[0].attrs['task'])
