@@ -6,7 +6,7 @@ _WHERE = {"load": ("fsrf.training.predict", "load_predictor"),
 
 
 def __getattr__(name):
-    "`fsrf.run(...)`, `fsrf.load(path)`, `fsrf.Predictor`, imported when they are first asked for: torch is slow."
+    "`fsrf.run`, `load`, `Predictor`, imported when they are first asked for: torch is slow."
     if name not in _WHERE: raise AttributeError(f"module 'fsrf' has no attribute {name!r}")
     import importlib
     module, thing = _WHERE[name]

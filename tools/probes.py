@@ -19,7 +19,7 @@ import torch
 from fsrf.core import find_root, seeded, write_atomic
 from fsrf.data import load_dataset
 from fsrf.evaluation import check_bars, factor_row
-from fsrf.methods import METHODS, build, load_methods
+from fsrf.methods import METHODS, build
 from fsrf.training import TrainConfig, fit
 
 FOLDER = "data/results/probes"
@@ -89,7 +89,6 @@ def main() -> None:
     p.add_argument("--ablations", action="store_true", help=f"on {ABLATED} alone")
     a = p.parse_args()
     torch.set_num_threads(1)
-    load_methods()
     if a.ablations:
         of_ablations()
     else:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 import numpy as np, pandas as pd
 from numpy.typing import ArrayLike
+from scipy.special import softmax
 from ..core import FsrfError, atomic_file
 from ..data.dataset import MultimodalDataset
 from .counts import confusion
@@ -89,12 +90,16 @@ def read_predictions(path: Path | str) -> pd.DataFrame:
     return table
 
 # %% ../../nbs/5_evaluation/12_predictions.ipynb #6cecb316
+def _named(table: pd.DataFrame, name: str) -> list[str]:
+    "The columns that `_columns` made of an array."
+    return [c for c in table if c == name or c.startswith(f'{name}_')]
+
 def _labels_and_logits(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     "Of the lines of one condition: labels (N,) or (N, L), logits (N, ...)."
     shape = table.attrs['shape']
-    y = table[[c for c in table if c == 'y' or c.startswith('y_')]].to_numpy()
+    y = table[_named(table, 'y')].to_numpy()
     if y.shape[1] == 1: y = y[:, 0]
-    logits = table[[c for c in table if c == 'logit' or c.startswith('logit_')]].to_numpy(float)
+    logits = table[_named(table, 'logit')].to_numpy(float)
     return y, logits.reshape(len(table), *shape)
 
 # %% ../../nbs/5_evaluation/12_predictions.ipynb #1ed18842
@@ -141,15 +146,13 @@ def _losses(table: pd.DataFrame) -> np.ndarray:
     "How wrong each line is: |error| of a value, else 1 - the probability of what is true."
     y, logits = _labels_and_logits(table)
     if table.attrs['task'] == 'regression': return np.abs(logits.reshape(len(table)) - y)
-    odds = np.exp(logits - logits.max(-1, keepdims=True))
-    p = odds/odds.sum(-1, keepdims=True)
-    of_true = np.take_along_axis(p, y[..., None].astype(int), -1)[..., 0]
+    of_true = np.take_along_axis(softmax(logits, -1), y[..., None].astype(int), -1)[..., 0]
     return 1 - of_true.reshape(len(table), -1).mean(1)
 
 # %% ../../nbs/5_evaluation/12_predictions.ipynb #2ba61ece
 def _answers(complete: pd.DataFrame) -> pd.DataFrame:
     "Of the lines of the complete input: label and answer of each item, classes by their names."
-    out = complete[[c for c in complete if c == 'y' or c.startswith('y_')]].set_index(complete.id)
+    out = complete[_named(complete, 'y')].set_index(complete.id)
     said, names = _predicted(complete), complete.attrs['class_names']
     if said.ndim == 1: out['said'] = said
     if complete.attrs['task'] in ('binary', 'multiclass'):
