@@ -107,7 +107,6 @@ def rescore(table: pd.DataFrame) -> pd.DataFrame:
     "Every metric under every condition that predictions are there for: protocol, ..., value."
     rows = []
     for key, lines in table.groupby(CONDITION, sort=False):
-        lines.attrs = table.attrs
         y, logits = _labels_and_logits(lines)
         scores = score_table(table.attrs['task'], y_true=y, logits=logits[None],
                              class_names=table.attrs['class_names'],
@@ -133,7 +132,6 @@ def confusion_tables(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
                         do='look at the scores per label: rescore')
     found = {}
     for subset, lines in table[table.protocol == 'inter'].groupby('subset', sort=False):
-        lines.attrs = table.attrs
         y, predicted = _labels_and_logits(lines)[0], _predicted(lines)
         if task == 'regression':
             y, predicted, names = y >= 0, predicted >= 0, ['below 0', '0 and above']
@@ -164,10 +162,8 @@ def worst_items(table: pd.DataFrame, n: int = 10) -> pd.DataFrame:
     """The n items that are most wrong on average over the subsets: label, what the complete input
     said, how wrong it is (1 less the true class's probability, or |error|), and where the most."""
     lines = table[table.protocol == 'inter'].copy()
-    lines.attrs = table.attrs
     lines['wrong'] = _losses(lines)
-    complete = lines[lines.subset == lines.subset.iloc[-1]].copy()
-    complete.attrs = table.attrs
+    complete = lines[lines.subset == lines.subset.iloc[-1]]
     by_item = lines.pivot(index='id', columns='subset', values='wrong')
     out = _answers(complete).assign(wrong=complete.wrong.to_numpy(),
                                     wrong_on_average=by_item.mean(axis=1),
@@ -177,11 +173,7 @@ def worst_items(table: pd.DataFrame, n: int = 10) -> pd.DataFrame:
 # %% ../../nbs/5_evaluation/12_predictions.ipynb #27c4b1bc
 def _stacked(runs: Sequence[pd.DataFrame], subset: str) -> tuple[pd.DataFrame, np.ndarray]:
     "The lines of one subset (of the first run), and the predictions of all runs (S, N)."
-    chosen = []
-    for table in runs:
-        lines = table[(table.protocol == 'inter') & (table.subset == subset)]
-        lines.attrs = table.attrs
-        chosen.append(lines)
+    chosen = [t[(t.protocol == 'inter') & (t.subset == subset)] for t in runs]
     if any(list(lines.id) != list(chosen[0].id) for lines in chosen[1:]):
         raise FsrfError('the runs were tested on different items', where=subset,
                         do='compare runs of one data set, one repetition of its folds')
