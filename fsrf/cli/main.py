@@ -119,6 +119,7 @@ def _print_counts(outcomes: Sequence, out: Path | str) -> None:
 def command_reproduce(args: argparse.Namespace) -> int:
     "Train and evaluate a grid, then report; returns the exit code, as every command."
     from fsrf.core import read_json, shipped
+    from fsrf.extras import EXTRAS, need
     from fsrf.methods import load_plugin
     from fsrf.runs import Limits, is_url, parse_memory, parse_settings, plan_notes, reproduce
     out = args.out if is_url(args.out) else Path(args.out).resolve()
@@ -130,6 +131,7 @@ def command_reproduce(args: argparse.Namespace) -> int:
         load_plugin(args.plugin)
         plan_notes(args.dataset, args.metric)   # an unknown metric is told before anything trains
     if args.dry_run: return print_plan(args, grid)
+    need(*EXTRAS['report'], *EXTRAS['run'])
     outcomes = reproduce(
         args.dataset, args.methods, args.seeds, out, workers=args.workers, cluster=args.cluster,
         limits=limits, force=args.force, retries=args.retries, fail_fast=args.fail_fast,

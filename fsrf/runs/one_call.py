@@ -11,7 +11,7 @@ import html
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from fastcore.basics import patch
@@ -23,13 +23,13 @@ from ..evaluation.predictions import write_predictions
 from ..evaluation.rows import write_rows
 from ..methods.base import METHODS
 from ..report.compare import compare_text
-from ..report.figures import ShownFigure, missing_rate_figure
 from ..report.table import Table, inter_table
 from .grid import fold_numbers
 from .spec import RunSpec
 from .train_and_test import FoldRun, train_and_test
 from ..training.fit import TrainConfig
 from ..training.predict import Predictor
+if TYPE_CHECKING: from fsrf.report.figures import ShownFigure
 
 # %% ../../nbs/8_runs/12_one_call.ipynb #09087fe1
 def _names(config: type) -> set[str]: return {field.name for field in dataclasses.fields(config)}
@@ -78,8 +78,9 @@ def table(self: Result) -> Table:
     return inter_table(self.rows)
 
 @patch(as_prop=True)
-def curve(self: Result) -> ShownFigure:
+def curve(self: Result) -> 'ShownFigure':
     "Scores against the missing rate."
+    from fsrf.report.figures import missing_rate_figure  # with matplotlib, an extra
     return missing_rate_figure(self.rows)
 
 # %% ../../nbs/8_runs/12_one_call.ipynb #6e71b82e
@@ -116,8 +117,9 @@ class Compared:
         return inter_table(self.rows)
 
     @property
-    def curve(self) -> ShownFigure:
+    def curve(self) -> 'ShownFigure':
         "Scores of all against the missing rate."
+        from fsrf.report.figures import missing_rate_figure  # with matplotlib, an extra
         return missing_rate_figure(self.rows)
 
     def __str__(self) -> str: return compare_text(self.rows, self.method)
