@@ -69,6 +69,8 @@ def print_plan(args: argparse.Namespace, grid: dict) -> int:
     from fsrf.runs import clock_text, done_ids, estimate, past_seconds, plan, plan_notes
     script = ''
     if args.cluster and '://' not in args.cluster:
+        from fsrf.extras import EXTRAS, need
+        need('dask', *EXTRAS['cluster'])
         from fsrf.runs.cluster import job_script
         script = job_script(args.cluster)  # a bad file is told before the plan
     specs, ids = plan(args.dataset, args.methods, args.seeds, **grid)

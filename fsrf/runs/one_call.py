@@ -9,6 +9,7 @@ __all__ = ['known_settings', 'sorted_settings', 'Result', 'run', 'Compared']
 import dataclasses
 import html
 import tempfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from ..data.dataset import MultimodalDataset, load_dataset
 from ..evaluation.evaluate import EvalConfig
 from ..evaluation.predictions import write_predictions
 from ..evaluation.rows import write_rows
+from ..extras import have
 from ..methods.base import METHODS
 from ..report.compare import compare_text
 from ..report.table import Table, inter_table
@@ -154,12 +156,13 @@ def predict(self: Result, samples: object, **options: Any) -> pd.DataFrame:
 @patch
 def save(self: Result, folder: Path | str) -> Path:
     """Checkpoint and card of the first seed (and fold), all rows, and the first seed's predictions,
-    in a folder that is new or empty."""
+    in a folder that is new or empty. Without pyarrow the predictions are left out, with a warning."""
     folder = Path(folder)
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise FsrfError('there is something here already', where=folder,
                         expected='a new folder, or an empty one')
     Predictor(self.runs[0].net, self.spec.device).save_pretrained(folder, self.rows)
     write_rows(folder/'rows.json', self.rows)
-    write_predictions(folder/'predictions.parquet', self.predictions)
+    if have('pyarrow'): write_predictions(folder/'predictions.parquet', self.predictions)
+    else: warnings.warn("no predictions.parquet without: pip install 'fsrf[report]'", stacklevel=3)
     return folder
