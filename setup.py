@@ -1,5 +1,6 @@
 """Metadata, requirements and console scripts come from settings.ini."""
 import shutil
+import sys
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -15,6 +16,12 @@ cfg = parser["DEFAULT"]
 
 def lines(key):
     return cfg[key].split("\n")[1:]
+
+
+ending = "_requirements"
+extras = {key.removesuffix(ending): lines(key) for key in cfg if key.endswith(ending)}
+# An editable install is a checkout's.
+dev_scripts = lines("dev_scripts") if "editable_wheel" in sys.argv else []
 
 
 class build_with_shipped(build_py):
@@ -55,8 +62,11 @@ setup(
     python_requires=f">={cfg['min_python']}",
     packages=find_packages(include=[cfg["lib_path"], f"{cfg['lib_path']}.*"]),
     install_requires=lines("requirements"),
-    extras_require={"dev": lines("dev_requirements"), "s3": lines("s3_requirements")},
-    entry_points={"console_scripts": lines("console_scripts"), "nbdev": ["fsrf=fsrf._modidx:d"]},
+    extras_require=extras,
+    entry_points={
+        "console_scripts": lines("console_scripts") + dev_scripts,
+        "nbdev": ["fsrf=fsrf._modidx:d"],
+    },
     classifiers=[
         "Programming Language :: Python :: 3",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",

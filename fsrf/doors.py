@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
+from .core import public_names
 
 # %% ../nbs/01_doors.ipynb #a03690de
 @lru_cache
@@ -32,7 +33,7 @@ class Door(ModuleType):
     def __dir__(self) -> list[str]: return sorted({*self.__dict__, *self._names()})
 
     def __getattr__(self, name: str) -> object:
-        if name == '__all__': return list(self._names())
+        if name == '__all__': return sorted({*self._names(), *public_names(self.__dict__)})
         home = None if name.startswith('_') else self._names().get(name)
         if home is None: raise AttributeError(f'module {self.__name__!r} has no name {name!r}')
         value = self.__dict__[name] = getattr(importlib.import_module(home), name)

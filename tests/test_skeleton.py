@@ -20,6 +20,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 import fsrf
+from fsrf.extras import EXTRAS
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
@@ -35,12 +36,16 @@ def settings():
     return parser["DEFAULT"]
 
 
+def listed(key):
+    "The requirements under one key of settings.ini"
+    return [Requirement(line) for line in settings()[key].splitlines() if line.strip()]
+
+
 def requirements(*keys):
-    "Requirement by name, from the given keys of settings.ini"
-    lines = "\n".join(
-        settings()[key] for key in keys or ("requirements", "dev_requirements")
-    ).splitlines()
-    return {r.name.lower(): r for r in map(Requirement, filter(None, map(str.strip, lines)))}
+    "Requirement by name, from the given keys of settings.ini (all), other extras of ours left out"
+    keys = keys or [key for key in settings() if key.endswith("requirements")]
+    found = [r for key in keys for r in listed(key) if r.name != settings()["lib_name"]]
+    return {r.name.lower(): r for r in found}
 
 
 def pins():
@@ -121,6 +126,47 @@ def test_constraints_are_the_closure_that_is_installed():
     assert installed == pins()
 
 
+def brought_by(extra):
+    "The names that an extra brings, with those of the extras in it"
+    names = set()
+    for requirement in listed(f"{extra}_requirements"):
+        if requirement.name != settings()["lib_name"]:
+            names.add(requirement.name)
+        for inner in requirement.extras if requirement.name == settings()["lib_name"] else ():
+            names |= brought_by(inner)
+    return names
+
+
+# what a package is imported as, where that is another name
+IMPORTED = {"dask-jobqueue": "dask_jobqueue", "pyyaml": "yaml", "opencv-python-headless": "cv2"}
+
+
+def test_extras_are_what_the_library_asks_for():
+    "`need` names the extra that brings the package, and `dev`, by `all`, brings every one"
+    for extra, packages in EXTRAS.items():
+        own = [r.name for r in listed(f"{extra}_requirements") if r.name != "fsrf"]
+        assert {IMPORTED.get(name, name) for name in own} == set(packages), extra
+    assert set(requirements()) - set(requirements("requirements")) == brought_by("dev")
+    kept = set(requirements("requirements"))
+    assert kept == {
+        *("torch", "numpy", "pandas", "scipy", "scikit-learn"),
+        *("safetensors", "h5py", "fastcore", "tqdm"),
+    }, "what everybody gets who only predicts: a new one needs a reason in CONTRIBUTING.md"
+
+
+def test_contributing_tells_each_requirement():
+    "By its extra, with the reason"
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## Dependencies")[2]
+    cells = [line.split("|")[1:3] for line in text.splitlines() if line.startswith("| ")]
+    told = {(e.strip().strip("`"), name.strip()) for e, names in cells for name in names.split(",")}
+    for key in (key for key in settings() if key.endswith("requirements")):
+        extra = key.removesuffix("requirements").rstrip("_") or "fsrf"
+        for requirement in listed(key):
+            if requirement.name != settings()["lib_name"]:
+                name = str(requirement).partition(str(requirement.specifier))[0]
+                assert (extra, name) in told, f"CONTRIBUTING.md: no reason for {name} of {extra}"
+
+
 CONDA_NAMES = {"torch": "pytorch-gpu", "matplotlib": "matplotlib-base", "seaborn": "seaborn-base"}
 
 
@@ -150,7 +196,8 @@ def test_environment_yml_has_every_requirement():
 def test_every_import_is_a_requirement():
     """A third-party package that fsrf imports stands in settings.ini itself, not only in somebody's
     closure"""
-    known = set(requirements("requirements")) | {
+    dev = {r.name for r in listed("dev_requirements")}
+    known = (set(requirements()) - dev) | {
         "fsrf",
         "sklearn",
         "nbformat",
@@ -158,6 +205,7 @@ def test_every_import_is_a_requirement():
         "yaml",
         "jupyter_client",
         "dask_jobqueue",
+        "cv2",
         "IPython",
         "execnb",
         "traitlets",
@@ -389,8 +437,9 @@ def test_ci_is_make_test():
         and "set -euo pipefail" in run.read_text()
         and "\nmake test" in run.read_text()
     )
-    steps = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["test"]["steps"]
-    assert ".ci/run" in [step.get("run") for step in steps]
+    job = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["test"]
+    assert ".ci/run" in [step.get("run") for step in job["steps"]]
+    assert settings()["min_python"] in job["strategy"]["matrix"]["python"]
 
 
 @pytest.fixture

@@ -69,6 +69,8 @@ def print_plan(args: argparse.Namespace, grid: dict) -> int:
     from fsrf.runs import clock_text, done_ids, estimate, past_seconds, plan, plan_notes
     script = ''
     if args.cluster and '://' not in args.cluster:
+        from fsrf.extras import EXTRAS, need
+        need('dask', *EXTRAS['cluster'])
         from fsrf.runs.cluster import job_script
         script = job_script(args.cluster)  # a bad file is told before the plan
     specs, ids = plan(args.dataset, args.methods, args.seeds, **grid)
@@ -119,6 +121,7 @@ def _print_counts(outcomes: Sequence, out: Path | str) -> None:
 def command_reproduce(args: argparse.Namespace) -> int:
     "Train and evaluate a grid, then report; returns the exit code, as every command."
     from fsrf.core import read_json, shipped
+    from fsrf.extras import EXTRAS, need
     from fsrf.methods import load_plugin
     from fsrf.runs import Limits, is_url, parse_memory, parse_settings, plan_notes, reproduce
     out = args.out if is_url(args.out) else Path(args.out).resolve()
@@ -130,6 +133,7 @@ def command_reproduce(args: argparse.Namespace) -> int:
         load_plugin(args.plugin)
         plan_notes(args.dataset, args.metric)   # an unknown metric is told before anything trains
     if args.dry_run: return print_plan(args, grid)
+    need(*EXTRAS['report'], *EXTRAS['run'])
     outcomes = reproduce(
         args.dataset, args.methods, args.seeds, out, workers=args.workers, cluster=args.cluster,
         limits=limits, force=args.force, retries=args.retries, fail_fast=args.fail_fast,

@@ -62,7 +62,9 @@ def make_report(paths: Sequence[Path | str], out: Path | str,
                 shown: str | None = None, metric: str = '') -> list[Path]:
     """Run the notebooks of the table and the curve on files of rows.
     Prints (as under `shown`) and returns the files that they wrote to `out`."""
+    from fsrf.extras import EXTRAS, need
     from fsrf.runs import run_notebook, template_path
+    need(*EXTRAS['report'], 'papermill', 'ipykernel')
     out = Path(out).resolve()
     out.mkdir(parents=True, exist_ok=True)
     parameters = dict(rows=[str(Path(path).resolve()) for path in paths], out_dir=str(out),

@@ -9,6 +9,7 @@ __all__ = ['Factors', 'HIDDEN', 'LabelConfig', 'SyntheticConfig', 'plant', 'know
 
 # %% ../../nbs/1_data/04_planted.ipynb #9b0cca9e
 from dataclasses import dataclass
+from itertools import accumulate
 import numpy as np
 from fastcore.basics import patch
 from scipy.special import ndtri
@@ -204,8 +205,8 @@ def temporal_noise(shape: tuple[int, int, int], memory: float,
     "Noise of variance 1, float32 (N, T, width): frame t has correlation `memory` with frame t-1."
     e = rng.standard_normal(shape, dtype=np.float32)
     e[:, 1:] *= np.sqrt(1-memory**2)
-    from scipy.signal import lfilter  # slow to import
-    return lfilter(np.float32([1]), np.float32([1, -memory]), e, axis=1)
+    return np.stack([*accumulate(
+        np.moveaxis(e, 1, 0), lambda before, new: float(memory)*before + new)], 1)
 
 # %% ../../nbs/1_data/04_planted.ipynb #aee5127a
 HIDDEN = 10   # frames behind a vector

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import NoReturn
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import rankdata
 from ..core import FsrfError
 from ..data.arrays import FAMILIES
 from fsrf.evaluation.counts import (
@@ -96,10 +95,14 @@ def rmse(*, y_true: ArrayLike, y_pred: ArrayLike) -> float:
     "Root of the mean squared error of real-valued labels (N,), in units of the label."
     return float(np.sqrt(np.square(np.subtract(*_real(y_true, y_pred))).mean()))
 
+def _ranks(values: np.ndarray) -> np.ndarray:
+    from scipy.stats import rankdata  # slow to import
+    return rankdata(values, axis=-1)
+
 def spearman(*, y_true: ArrayLike, y_pred: ArrayLike) -> float:
     "Rank correlation (-1 to 1) of real-valued labels (N,), ties averaged; 0 for a constant."
     t, p = _real(y_true, y_pred)
-    return float(_pearsons(rankdata(t), rankdata(p)[None])[0])
+    return float(_pearsons(_ranks(t), _ranks(p)[None])[0])
 
 def r2(*, y_true: ArrayLike, y_pred: ArrayLike) -> float:
     "Share of the variance of real-valued labels (N,) that is explained: 1 at best, no bound below."
@@ -229,9 +232,9 @@ def _plain_table(y_true: np.ndarray, pred: np.ndarray) -> dict[str, np.ndarray]:
     errors = np.abs(pred - y_true)
     table = dict(mae=errors.mean(-1), rmse=np.sqrt(np.square(errors).mean(-1)))
     if not np.ptp(y_true): return table
-    ranks = rankdata(pred, axis=-1)
     return dict(r2=_r2s(y_true, pred)) | table | dict(
-        pearson=_pearsons(y_true, pred), spearman=_pearsons(rankdata(y_true), ranks))
+        pearson=_pearsons(y_true, pred),
+        spearman=_pearsons(_ranks(y_true), _ranks(pred)))
 
 _REGRESSIONS = dict(mosi=_mosi_table, sims=_sims_table, regression=_plain_table)
 

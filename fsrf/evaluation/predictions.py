@@ -13,6 +13,7 @@ import numpy as np, pandas as pd
 from numpy.typing import ArrayLike
 from scipy.special import softmax
 from ..core import FsrfError, atomic_file
+from ..extras import need
 from ..data.dataset import MultimodalDataset
 from .counts import confusion
 from .metrics import score_table
@@ -67,6 +68,7 @@ FILE = 'predictions.parquet'
 
 def write_predictions(path: Path | str, table: pd.DataFrame) -> Path:
     "Write predictions, whole or not at all; returns the path."
+    need('pyarrow')
     with atomic_file(path) as partial: table.to_parquet(partial, compression='zstd', index=False)
     return Path(path)
 
@@ -78,6 +80,7 @@ def read_predictions(path: Path | str) -> pd.DataFrame:
     if not path.is_file():
         raise FsrfError('no predictions here', where=path,
                         do='runs made before predictions were kept have none: make the run again')
+    need('pyarrow')
     try: table = pd.read_parquet(path)
     except (OSError, ValueError) as e:
         raise FsrfError('cannot read predictions', where=path, found=e,

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from ..core import FsrfError
 from ..data.dataset import MultimodalDataset, joined
 from ..data.planted import SyntheticConfig, label_directions
+from ..extras import need
 from ..methods.backbone import stack
 from ..methods.base import Method
 
@@ -77,6 +78,7 @@ def probe_heatmap(table: pd.DataFrame, ax: object = None, *, title: str | None =
     """The probe table as a heat map on a fixed scale, 0 to 1; draws on `ax` and returns the axes.
 
     `bar`: with the bar that explains the colours."""
+    need('matplotlib', 'seaborn')
     import matplotlib.pyplot as plt, seaborn as sns
     ax = ax or plt.subplots(figsize=(4.2, 2.8))[1]
     look = dict(vmin=0, vmax=1, cmap='cividis', annot=True, fmt='.2f', square=True, linewidths=1)

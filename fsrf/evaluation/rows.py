@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from ..core import FsrfError, find_root, read_json, unknown, write_json
 from ..doors import numpy as np, pandas as pd  # `fsrf status` needs the columns alone
+from ..extras import need
 
 # %% auto #0
 __all__ = ['COLUMNS', 'RUN', 'FOLDER', 'KEY', 'MADE_UP', 'example_rows', 'check_rows', 'read_rows', 'write_rows', 'look_at_rows',
@@ -118,10 +119,14 @@ def _files(path: Path | str) -> list[Path]:
                         do='make rows first: fsrf reproduce --out DIR')
     return found
 
+def _read_parquet(file: Path) -> pd.DataFrame:
+    need('pyarrow')
+    return pd.read_parquet(file)
+
 def _read_file(file: Path) -> pd.DataFrame:
     try:
         if file.suffix == '.json': rows = pd.DataFrame(read_json(file))
-        elif file.suffix == '.parquet': rows = pd.read_parquet(file)
+        elif file.suffix == '.parquet': rows = _read_parquet(file)
         # as text: float('0.1') is the very number that was written, pandas' own parser may differ
         else: rows = pd.read_csv(file, dtype=str, keep_default_na=False)
     except (ValueError, OSError, AttributeError) as e:

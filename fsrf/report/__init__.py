@@ -6,16 +6,8 @@
 __all__ = []
 
 # %% ../../nbs/7_report/00_report.ipynb #6d9b0770
-from ..core import public_names as _public_names
+from ..doors import open_late as _open_late
 from ..evaluation.rows import example_rows, read_rows, select_rows
 from ..methods.base import floor_names
-from .table import *
-from .compare import *
-from .figures import *
-from .subsets import *
-from .differences import *
-from .formats import *
-from .constant import *
-from .published import *
-
-__all__ = _public_names(globals())
+from . import formats  # which hangs the forms on the table
+_open_late('fsrf.report')

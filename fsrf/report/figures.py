@@ -12,6 +12,8 @@ import io, textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 import numpy as np, pandas as pd
+from ..extras import need
+need('matplotlib')
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure

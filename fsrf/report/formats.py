@@ -10,21 +10,24 @@ import io, itertools, shutil
 from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 import numpy as np, pandas as pd
 from fastcore.basics import patch
-from rich import box
-from rich.console import Console
-from rich.table import Table as RichTable
-from rich.text import Text
 from ..core import find_root, write_atomic
+from ..extras import have, need
 from ..methods.base import floor_names
 from .table import Table, method_label
 from ..training.cost import BASE, COST_COLUMNS, ratios
+if TYPE_CHECKING: from rich.table import Table as RichTable
 
 # %% ../../nbs/7_report/05_formats.ipynb #9813d6f3
 @patch
-def to_rich(self: Table, columns: Sequence[str] = ()) -> RichTable:
+def to_rich(self: Table, columns: Sequence[str] = ()) -> 'RichTable':
     "The table (or some columns of it) as a `rich.table.Table`."
+    need('rich')
+    from rich import box
+    from rich.table import Table as RichTable
+    from rich.text import Text
     best = self.best()
     def cell(method, column):
         is_best = best.get(column) == method
@@ -68,8 +71,11 @@ def column_blocks(self: Table, width: int) -> list[list[str]]:
 def text(self: Table, width: int | None = None, color: bool = False) -> str:
     """The table as plain text, or with terminal colours.
 
-    A line has at most `width` characters (default: the terminal's).
+    A line has at most `width` characters (default: the terminal's). Without the package rich, which
+    lays it out, it is `markdown`.
     """
+    if not have('rich'): return self.markdown()
+    from rich.console import Console
     width = width or shutil.get_terminal_size((120, 40)).columns
     console = Console(file=io.StringIO(), width=width, force_terminal=color, no_color=not color,
                       force_jupyter=False, highlight=False)

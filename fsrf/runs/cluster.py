@@ -13,7 +13,9 @@ from concurrent.futures import Future
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-import dask, yaml
+from ..extras import need
+need('dask', 'distributed')
+import dask
 from dask.system import CPU_COUNT
 from distributed import Client, Nanny, Scheduler, SpecCluster, Worker, WorkerPlugin
 from fastcore.basics import patch
@@ -104,6 +106,8 @@ BATCH_SYSTEMS = dict(  # kind -> class of dask-jobqueue
 
 def read_cluster(path: Path | str) -> dict[str, Any]:
     "A cluster file, checked: dict(kind, jobs, options)."
+    need('yaml', 'dask_jobqueue')
+    import yaml
     try: told = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise FsrfError('cannot read a cluster file', where=path, found=error) from error

@@ -18,7 +18,8 @@ from ..data.dataset import DATASETS, MultimodalDataset, load_dataset
 from ..evaluation.evaluate import EvalConfig
 from ..evaluation.scored_as import check_metric, notes_before
 from ..methods.base import METHODS, build, load_plugin, method_config, plugin_lines
-from .execute import Outcome, RunFailed, describe_error, execute, execute_or_raise, is_done
+from .execute import (
+    Outcome, RunFailed, check_engine, describe_error, execute, execute_or_raise, is_done)
 from .kernels import Limits, check_parameters
 from .progress import GridDisplay
 from .remote import MARKER, RemoteRuns, is_url, unfinished
@@ -329,6 +330,7 @@ def reproduce(datasets: Sequence[str], methods: Sequence[str], seeds: Sequence[i
     """
     if workers is not None and workers < 1:
         raise FsrfError('at least one worker', where='workers', found=workers)
+    check_engine()
     specs, ids = plan(datasets, methods, seeds, device=device, **grid_settings)
     for note in plan_notes(datasets): print(note, file=sys.stderr)
     out = str(out).rstrip('/') if is_url(out) else Path(out).resolve()

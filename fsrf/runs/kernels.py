@@ -14,7 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 from fastcore.basics import patch
-from ..core import FsrfError, project_root, unknown
+from ..core import FsrfError, project_root, read_json, unknown
+from ..extras import need
 from .forks import ForkedProcess, manager_class
 # These can be imported from this module too:
 from .forks import CAN_FORK, SHARED, ForkServer, fork_server  # noqa: F401
@@ -28,6 +29,7 @@ def _literal(path: Path | str) -> str:
 def _papermill() -> ModuleType:
     """papermill, imported in a third of the time: jsonschema, which it needs, would build a grammar
     of international addresses, and no notebook is checked with that."""
+    need('papermill', 'ipykernel')
     grammar = 'rfc3987_syntax'
     absent = sys.modules.setdefault(grammar, None) is None  # with None its import fails
     try: import papermill
@@ -38,7 +40,9 @@ def _papermill() -> ModuleType:
 # %% ../../nbs/8_runs/03_kernels.ipynb #5e7a1b11
 def check_parameters(template: Path | str, names: Iterable[str]) -> None:
     "An error unless the template has a `parameters` cell that knows all the names."
-    known = _papermill().inspect_notebook(_literal(template))
+    cells = [''.join(cell['source']) for cell in read_json(template)['cells']
+             if 'parameters' in cell['metadata'].get('tags', [])]
+    known = _assigned(cells[0]) if cells else {}
     if not known:
         raise FsrfError('the template has no cell that is tagged `parameters`', where=template)
     if strange := sorted(set(names) - set(known)):

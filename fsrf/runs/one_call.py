@@ -9,9 +9,10 @@ __all__ = ['known_settings', 'sorted_settings', 'Result', 'run', 'Compared']
 import dataclasses
 import html
 import tempfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from fastcore.basics import patch
@@ -21,15 +22,16 @@ from ..data.dataset import MultimodalDataset, load_dataset
 from ..evaluation.evaluate import EvalConfig
 from ..evaluation.predictions import write_predictions
 from ..evaluation.rows import write_rows
+from ..extras import have
 from ..methods.base import METHODS
 from ..report.compare import compare_text
-from ..report.figures import ShownFigure, missing_rate_figure
 from ..report.table import Table, inter_table
 from .grid import fold_numbers
 from .spec import RunSpec
 from .train_and_test import FoldRun, train_and_test
 from ..training.fit import TrainConfig
 from ..training.predict import Predictor
+if TYPE_CHECKING: from fsrf.report.figures import ShownFigure
 
 # %% ../../nbs/8_runs/12_one_call.ipynb #09087fe1
 def _names(config: type) -> set[str]: return {field.name for field in dataclasses.fields(config)}
@@ -78,8 +80,9 @@ def table(self: Result) -> Table:
     return inter_table(self.rows)
 
 @patch(as_prop=True)
-def curve(self: Result) -> ShownFigure:
+def curve(self: Result) -> 'ShownFigure':
     "Scores against the missing rate."
+    from fsrf.report.figures import missing_rate_figure  # with matplotlib, an extra
     return missing_rate_figure(self.rows)
 
 # %% ../../nbs/8_runs/12_one_call.ipynb #6e71b82e
@@ -116,8 +119,9 @@ class Compared:
         return inter_table(self.rows)
 
     @property
-    def curve(self) -> ShownFigure:
+    def curve(self) -> 'ShownFigure':
         "Scores of all against the missing rate."
+        from fsrf.report.figures import missing_rate_figure  # with matplotlib, an extra
         return missing_rate_figure(self.rows)
 
     def __str__(self) -> str: return compare_text(self.rows, self.method)
@@ -152,12 +156,13 @@ def predict(self: Result, samples: object, **options: Any) -> pd.DataFrame:
 @patch
 def save(self: Result, folder: Path | str) -> Path:
     """Checkpoint and card of the first seed (and fold), all rows, and the first seed's predictions,
-    in a folder that is new or empty."""
+    in a folder that is new or empty. Without pyarrow the predictions are left out, with a warning."""
     folder = Path(folder)
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise FsrfError('there is something here already', where=folder,
                         expected='a new folder, or an empty one')
     Predictor(self.runs[0].net, self.spec.device).save_pretrained(folder, self.rows)
     write_rows(folder/'rows.json', self.rows)
-    write_predictions(folder/'predictions.parquet', self.predictions)
+    if have('pyarrow'): write_predictions(folder/'predictions.parquet', self.predictions)
+    else: warnings.warn("no predictions.parquet without: pip install 'fsrf[report]'", stacklevel=3)
     return folder

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from fastcore.basics import patch
 from ..core import FsrfError, read_json
+from ..extras import need
 from .spec import RunSpec
 if TYPE_CHECKING: from rich.table import Table
 
@@ -127,6 +128,7 @@ _COLUMNS = ('run', 'state', 'epoch', 'valid', 'time', 'left', 'memory', 'kernel'
 
 def progress_table(records: Sequence[dict], title: str = '') -> 'Table':
     "The records of `progress_records` as a rich table."
+    need('rich')
     from rich.table import Table
     table = Table(title=title or None, box=None, pad_edge=False, title_justify='left',
                   title_style='bold', min_width=len(title))  # so that the title is one line

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from fastcore.basics import patch
 from ..core import FsrfError, hash_json
+from ..extras import need
 from .progress import PROGRESS_FILE, progress_records, with_state
 
 # %% ../../nbs/8_runs/06_remote.ipynb #20b897be
@@ -35,13 +36,15 @@ MARKER = 'done.json'
 class RemoteRuns:
     "The runs under an address: `done`, `publish`, `fetch`, and small files of JSON."
     def __init__(self, url: str) -> None:
+        need('fsspec')
         import fsspec
         self.url = str(url).rstrip('/')
         fresh = dict(use_listings_cache=False, skip_instance_cache=True)  # others write there too
         try: self.fs, root = fsspec.core.url_to_fs(self.url, **fresh)
         except (ImportError, ValueError) as error:
+            if self.url.startswith('s3://'): need('s3fs')
             raise FsrfError('cannot write to such an address', where=self.url, found=error,
-                            do="for s3:// install the extra: pip install 'fsrf[s3]'") from error
+                            do='install the package that it asks for') from error
         self.root = root.rstrip('/')
 
     def path(self, *parts: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np, pandas as pd
 from ..core import FsrfError, canonical_json, seeded, stable_seed, unknown
 from ..data.dataset import MultimodalDataset, load_dataset
+from ..extras import need
 from ..methods.base import METHODS, build, load_plugin, method_config
 from ..training.fit import TrainConfig, fit
 
@@ -102,6 +103,7 @@ def run_trial(method: str, dataset: str, setting: dict[str, dict], folds: Sequen
 # %% ../../nbs/8_runs/10_search.ipynb #796d09bc
 def _study(journal: Path | str, method: str, dataset: str):
     "The study of a method on a data set, made or taken up; Optuna's own chatter is left out."
+    need('optuna')
     import optuna
     from optuna.storages.journal import JournalFileBackend
     optuna.logging.set_verbosity(optuna.logging.WARNING)

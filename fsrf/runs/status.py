@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from ..core import FsrfError, read_json, write_atomic
 from ..evaluation.rows import FOLDER, read_rows
+from ..extras import need
 from .execute import faults, is_done
 from .remote import MARKER, RemoteRuns, is_url, unfinished
 from .spec import RunSpec
@@ -84,6 +85,7 @@ def save_rows(rows: pd.DataFrame, to: Path | str) -> Path | str:
                         expected='a name that ends in .parquet or .csv')
     if str(to).endswith('.csv'): content = rows.to_csv(index=False).encode()
     else:
+        need('pyarrow')
         buffer = io.BytesIO()
         rows.to_parquet(buffer, index=False)
         content = buffer.getvalue()

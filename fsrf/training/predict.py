@@ -15,6 +15,7 @@ from .. import __version__
 from ..core import FsrfError, pick_device, write_atomic
 from ..data.arrays import Statistics, z_scores
 from ..data.dataset import DataSpec, MultimodalDataset
+from ..extras import need
 from ..evaluation.sweep import Sweep
 from ..methods.base import Method, probabilities
 from ..methods.checkpoint import load_method, save_method
@@ -250,6 +251,7 @@ def write_table(table: pd.DataFrame, path: str | Path) -> Path:
     "Write a table of predictions as `.csv`, `.json` (a list of objects) or `.parquet`."
     path = Path(path)
     if path.suffix == '.parquet':
+        need('pyarrow')
         path.parent.mkdir(parents=True, exist_ok=True)
         table.to_parquet(path)
         return path

@@ -12,6 +12,7 @@ from math import prod
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 import numpy as np
+from ...extras import need
 from . import hdf5_worker
 from .content import reject
 from .limits import (
@@ -199,6 +200,7 @@ def _check_parquet(file, path: Path | str, limit: int) -> None:
 # %% ../../../nbs/1_data/files/18_containers.ipynb #d53faca5
 def read_parquet(path: Path | str, memory: int | None = None) -> dict[str, np.ndarray]:
     "{column: array (rows,)} of a Parquet file of numbers and strings."
+    need('pyarrow')
     import pyarrow.parquet as pq
     limit = allowance(file_size(path), memory)
     with as_format_error(path, 'Parquet file'):

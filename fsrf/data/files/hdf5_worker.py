@@ -103,8 +103,10 @@ def limit_process(memory: int) -> None:
     os.environ['HDF5_PLUGIN_PRELOAD'] = '::'
     try: import resource
     except ImportError: return          # no such limits on this system
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try: resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    except ValueError:
+        if sys.platform != 'darwin': raise     # macOS does not take every such limit
 
 def _main(path: str, limit: int) -> None:
     limit_process(2*limit + 768*2**20)

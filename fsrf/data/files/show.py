@@ -11,6 +11,7 @@ import numpy as np
 from ..arrays import unlabelled_rows
 from .check import _feature_row
 from .read import load
+from ...extras import need
 
 # %% ../../../nbs/1_data/files/27_show.ipynb #c6374946
 def _plot_labels(ax, content):
@@ -99,6 +100,7 @@ def _plot_all(fig, content):
 # %% ../../../nbs/1_data/files/27_show.ipynb #4429ffcf
 def show(path: Path | str | list, out: Path | str | None = None, **options: object) -> Path:
     "Draw one page of plots of a file to `out` (default: NAME.png here); returns its path."
+    need('matplotlib', 'seaborn')
     from matplotlib.figure import Figure
     import seaborn as sns
     content = load(path, **options)
