@@ -114,7 +114,7 @@ print(shipped("nbs/paper/run.ipynb"))"""
 
 
 def test_the_wheel_tells_its_extras_and_one_command(wheel):
-    "nbdev's commands are a checkout's: in a wheel they would be those of a package that is not there"
+    "nbdev's commands are a checkout's: in a wheel they would call a package that is not there"
     with zipfile.ZipFile(wheel) as packed:
         (info,) = {n.partition("/")[0] for n in packed.namelist() if n.startswith("fsrf-")}
         metadata = packed.read(f"{info}/METADATA").decode().splitlines()
@@ -136,7 +136,7 @@ def find_spec(name, path=None, target=None):
 PathFinder.find_spec = staticmethod(find_spec)
 """
 
-TRAIN = """
+TRAIN = f"""
 import sys, warnings, numpy as np, fsrf
 warnings.simplefilter('ignore')
 result = fsrf.run('fsrf', 'synthetic-quick', epochs=1, width=8, layers=1, progress=False)
@@ -146,10 +146,10 @@ try: result.curve
 except fsrf.core.FsrfError as error: print(error)
 ds = result.data
 own = dict(y=ds.y[:9], ids=np.array(ds.ids[:9]), split=np.repeat(['train', 'valid', 'test'], 3))
-np.savez('mine.npz', **{m: x[:9] for m, x in ds.x.items()}, **own)
-hidden = set(sys.modules) & set(%s)
+np.savez('mine.npz', **{{m: x[:9] for m, x in ds.x.items()}}, **own)
+hidden = set(sys.modules) & set({HIDDEN})
 assert not hidden, hidden
-""" % HIDDEN
+"""
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +186,8 @@ def test_what_needs_an_extra_names_the_command_that_installs_it(programs, traine
     assert not (folder / "runs").exists()
     assert "pip install 'fsrf[report,run]'" in told("report", "model/rows.json")
     assert "pip install 'fsrf[report]'" in told("data", "show", "mine.npz")
-    assert "pip install 'fsrf[report]'" in told("predict", "model", "mine.npz", "--out", "a.parquet")
+    predict = ("predict", "model", "mine.npz")
+    assert "pip install 'fsrf[report]'" in told(*predict, "--out", "a.parquet")
     assert "pip install 'fsrf[s3]'" in told("collect", "s3://bucket/runs")
     (folder / "slurm.yaml").write_text("kind: slurm")
     assert "'fsrf[run,cluster]'" in told("reproduce", "--dry-run", "--cluster", "slurm.yaml")

@@ -156,7 +156,7 @@ def predict(self: Result, samples: object, **options: Any) -> pd.DataFrame:
 @patch
 def save(self: Result, folder: Path | str) -> Path:
     """Checkpoint and card of the first seed (and fold), all rows, and the first seed's predictions,
-    in a folder that is new or empty. Without pyarrow the predictions are left out, with a warning."""
+    in a folder that is new or empty. Without pyarrow there are no predictions, and a warning."""
     folder = Path(folder)
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise FsrfError('there is something here already', where=folder,
