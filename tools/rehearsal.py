@@ -290,9 +290,9 @@ def chosen(size: str, sets: str = "", layouts: str = "") -> list[tuple[str, str]
 
 # What is measured of a set, each in a process of its own: Python source; `name` is the data set.
 MEASURED = {
-    "check": "from fsrf.data import check_named; lines, code = check_named(name); assert not code",
     "first load": "from fsrf.data import load_dataset; load_dataset(name)",
     "later load": "from fsrf.data import load_dataset; load_dataset(name)",
+    "check": "from fsrf.data import check_named; lines, code = check_named(name); assert not code",
     "one epoch and validation": """
 import torch
 from fsrf.data import load_dataset
