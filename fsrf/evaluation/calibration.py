@@ -27,6 +27,7 @@ def drawn_conditions(config: EvalConfig, names: Sequence[str]) -> list[Condition
     return [c for c in config.conditions(names)
             if c.protocol == 'inter' or (c.p < 1 and c.mask_seed == first)]
 
+# %% ../../nbs/5_evaluation/14_calibration.ipynb #eb37eedf
 def seen_shares(dataset: MultimodalDataset, conditions: Sequence[Condition], *,
                 split: str, chunk: int = 1024) -> np.ndarray:
     "The share of each modality's frames that each condition leaves of each sample: (C, N, M)."
@@ -50,6 +51,7 @@ def _features(shares: np.ndarray) -> np.ndarray:
     missing = 1 - shares.mean(-1, keepdims=True)
     return np.concatenate([np.ones_like(missing), missing, shares == 0], -1)
 
+# %% ../../nbs/5_evaluation/14_calibration.ipynb #9576df49
 @dataclass(frozen=True)
 class Calibration:
     """Temperatures, or the standard deviations of a regression, by what was seen.
@@ -85,6 +87,7 @@ def _fitted(loss: object, features: np.ndarray, samples: int) -> list[float]:
                 samples*(slopes @ features)/len(features) + 2*strength*w)
     return minimize(objective, np.zeros(features.shape[1]), jac=True, method='L-BFGS-B').x.tolist()
 
+# %% ../../nbs/5_evaluation/14_calibration.ipynb #8aec5674
 def _class_loss(logits: np.ndarray, y: np.ndarray) -> object:
     "Cross-entropy of logits (P, K) at log temperatures (P,), and its slope."
     rows = np.arange(len(y))
@@ -141,6 +144,7 @@ def calibration_bins(confidence: ArrayLike, right: ArrayLike) -> np.ndarray:
     means = [np.divide(s, counts, out=np.full(BINS, np.nan), where=counts > 0) for s in sums]
     return np.stack([*means, counts/len(confidence)], -1)
 
+# %% ../../nbs/5_evaluation/14_calibration.ipynb #d94d345c
 def expected_calibration_error(confidence: ArrayLike, right: ArrayLike) -> float:
     "Mean |confidence - share right| over ten bins, weighted by their sizes; 0 at best."
     said, true, share = calibration_bins(confidence, right).T
@@ -154,6 +158,7 @@ def interval_error(errors: ArrayLike, sd: ArrayLike) -> float:
     covered = (z[:, None] <= ndtri((1 + promised)/2)).mean(0)
     return float(np.abs(covered - promised).mean())
 
+# %% ../../nbs/5_evaluation/14_calibration.ipynb #feb85aef
 def _error(task: str, y: np.ndarray, logits: np.ndarray, scale: np.ndarray) -> float:
     "The calibration error of one condition's logits (N, ...) at scales (N, 1 or labels)."
     if task == 'regression': return interval_error(logits.reshape(len(y)) - y, scale[:, 0])
