@@ -33,7 +33,8 @@ def calibrate(method: Method, valid: MultimodalDataset, config: EvalConfig | Non
     device = pick_device(device)
     conditions = drawn_conditions(config or EvalConfig(), valid.spec.names)
     sweep = Sweep(valid, conditions, split='valid', device=device)
-    found = fit_calibration(valid.task, y_true=valid.y, logits=sweep.logits((chosen or method).to(device)),
+    logits = sweep.logits((chosen or method).to(device)).float()
+    found = fit_calibration(valid.task, y_true=valid.y, logits=logits,
                             shares=seen_shares(valid, conditions, split='valid'),
                             prior=method.meta.get('prior'))
     if found: method.meta = dict(method.meta, calibration=calibration_dict(found))
