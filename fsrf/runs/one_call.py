@@ -159,5 +159,5 @@ def save(self: Result, folder: Path | str) -> Path:
                         expected='a new folder, or an empty one')
     Predictor(self.runs[0].net, self.spec.device).save_pretrained(folder, self.rows)
     write_rows(folder/'rows.json', self.rows)
-    write_predictions(folder/'predictions.parquet', self.predictions)
+    write_predictions(folder, self.predictions)
     return folder
