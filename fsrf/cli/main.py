@@ -14,6 +14,7 @@ from pathlib import Path
 import fsrf
 from .printing import (check_shown, completion, make_report, print_names, print_report,
                                print_status, short_path)
+from .errors_command import add_errors
 from .words import Parser, parse_names, parse_numbers
 
 # %% ../../nbs/9_cli/20_main.ipynb #610af435
@@ -189,7 +190,8 @@ def command_predict(args: argparse.Namespace) -> int:
     model = load_predictor(args.checkpoint, args.device)
     with warnings.catch_warnings(record=True, action='always') as caught:
         table = model.predict(args.data, without=args.without, nothing=args.nothing,
-                              nonfinite=args.nonfinite)
+                              nonfinite=args.nonfinite,
+                              calibrated=False if args.uncalibrated else None)
     told = dict.fromkeys(str(w.message) for w in caught if w.category is UserWarning)
     for message in told: print(f'fsrf: warning: {message}', file=sys.stderr)
     if args.out:
@@ -291,6 +293,8 @@ def _add_predict(commands) -> None:
         help="what a sample gets of which nothing is left: the training labels' shares, or nan")
     add('--nonfinite', choices=('error', 'missing'), default='error',
         help='frames with NaN or infinity: refused, or missing')
+    add('--uncalibrated', action='store_true',
+        help='what the network itself says, as in its evaluation')
     add('--plugin', default='', metavar='FILE', help='the plug-in that registers the method')
     add('--device', default='auto', help="'auto' (default), 'cpu', 'cuda', ...")
     parser.set_defaults(function=command_predict)
@@ -306,7 +310,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument('--version', action='version', version=f'fsrf {fsrf.__version__}')
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
     for add in (_add_reproduce, _add_predict, _add_list, _add_status, _add_collect,
-                _add_report, _add_completion): add(commands)
+                _add_report, add_errors, _add_completion): add(commands)
     commands.add_parser('data', help='look into data files, safely: check, convert, show '
                                      '(fsrf data --help)')
     return parser

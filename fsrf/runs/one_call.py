@@ -163,6 +163,6 @@ def save(self: Result, folder: Path | str) -> Path:
                         expected='a new folder, or an empty one')
     Predictor(self.runs[0].net, self.spec.device).save_pretrained(folder, self.rows)
     write_rows(folder/'rows.json', self.rows)
-    if have('pyarrow'): write_predictions(folder/'predictions.parquet', self.predictions)
+    if have('pyarrow'): write_predictions(folder, self.predictions)
     else: warnings.warn("no predictions.parquet without: pip install 'fsrf[report]'", stacklevel=3)
     return folder

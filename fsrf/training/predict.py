@@ -9,15 +9,16 @@ __all__ = ['FAR', 'FLAT', 'ENOUGH', 'MOST', 'Predictor', 'scale_faults', 'checkp
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-import numpy as np, pandas as pd
+import numpy as np, pandas as pd, torch
 from fastcore.basics import patch
 from .. import __version__
 from ..core import FsrfError, pick_device, write_atomic
 from ..data.arrays import Statistics, z_scores
 from ..data.dataset import DataSpec, MultimodalDataset
+from ..evaluation.calibration import Calibration, calibration_from
 from ..extras import need
 from ..evaluation.sweep import Sweep
-from ..methods.base import Method, probabilities
+from ..methods.base import Method, probabilities, shape_logits
 from ..methods.checkpoint import load_method, save_method
 from ..missing.conditions import Condition
 from .model_card import model_card
@@ -47,6 +48,12 @@ class Predictor:
         return self.method.meta
 
     @property
+    def calibration(self) -> Calibration | None:
+        "Temperatures (a regression's standard deviations) by what was seen; None: not calibrated."
+        found = self.meta.get('calibration')
+        return calibration_from(found) if found else None
+
+    @property
     def statistics(self) -> Statistics:
         "{modality: (mean, standard deviation)} of the training columns."
         columns = self.meta['columns']
@@ -62,7 +69,8 @@ class Predictor:
     def __repr__(self) -> str:
         inputs = ', '.join(f'{s.name} ({s.dim})' for s in self.spec.modalities)
         data = self.meta['data']['title']
-        return f'{self.method.name}, trained on {data}: {inputs} -> {self.spec.task}'
+        known = 'calibrated' if self.calibration else 'not calibrated'
+        return f'{self.method.name}, trained on {data}: {inputs} -> {self.spec.task}, {known}'
 
 # %% ../../nbs/6_training/06_predict.ipynb #e80c213f
 FAR, FLAT = 10., .05        # standard deviations: too many, too few
@@ -129,12 +137,18 @@ def _dataset(self: Predictor, found: Samples) -> MultimodalDataset:
                              np.zeros(shape, int), ids, self.spec.task, self.class_names)
 
 @patch
-def _outcomes(self: Predictor, data: MultimodalDataset, left: tuple[str, ...]) -> np.ndarray:
-    "Probabilities (n, classes), of a label's 1 (n, labels), or values (n, 1), from what is `left`."
+def _logits(self: Predictor, data: MultimodalDataset, left: tuple[str, ...]) -> torch.Tensor:
+    "The network's logits (n, ...) from what is `left`; zeros where nothing is."
+    if not left: return shape_logits(self.spec, torch.zeros(len(data), self.spec.n_outputs))
     sweep = Sweep(data, [Condition('inter', left)], split='predict', device=self.device)
-    p = probabilities(self.spec, sweep.logits(self.method)[0].float())
+    return sweep.logits(self.method)[0].float()
+
+@patch
+def _outcomes(self: Predictor, logits: torch.Tensor) -> np.ndarray:
+    "Probabilities (n, classes), of a label's 1 (n, labels), or values (n, 1)."
+    p = probabilities(self.spec, logits)
     if self.spec.task == 'multilabel-binary': p = p[..., 1]
-    return p.reshape(len(data), -1).numpy()
+    return p.reshape(len(p), max(1, len(self.class_names))).numpy()
 
 # %% ../../nbs/6_training/06_predict.ipynb #f3ac8795
 @patch
@@ -146,7 +160,7 @@ def _without_anything(self: Predictor, outcomes: np.ndarray, empty: np.ndarray,
     told = 'NaN' if prior is None else 'the prior, the labels\' shares in training'
     if self.spec.task == 'regression' and prior: told = 'the mean of the training'
     warnings.warn(f'{empty.sum()} of {len(empty)} samples have no frame left to predict from: '
-                  f'they get {told}', stacklevel=3)
+                  f'they get {told}', stacklevel=4)
     outcomes[empty] = np.nan if prior is None else np.array(prior, np.float32)
 
 # %% ../../nbs/6_training/06_predict.ipynb #820f7db0
@@ -161,33 +175,62 @@ def _labels(self: Predictor, outcomes: np.ndarray) -> list:
     return [told(p) for p in outcomes]
 
 @patch
-def _table(self: Predictor, found: Samples, outcomes: np.ndarray,
-           seen: dict[str, np.ndarray]) -> pd.DataFrame:
-    columns = dict(id=found.ids)
+def _table(self: Predictor, ids: Sequence[str], shares: np.ndarray, outcomes: np.ndarray,
+           labels: list, sd: np.ndarray | None) -> pd.DataFrame:
+    columns = dict(id=ids)
     if self.spec.task == 'regression': columns['value'] = outcomes[:, 0]
     else:
-        columns['label'] = self._labels(outcomes)
+        columns['label'] = labels
         columns |= {f'p({name})': outcomes[:, i] for i, name in enumerate(self.class_names)}
-    here = np.stack([seen[m] > 0 for m in self.spec.names], 1)
+    if sd is not None: columns['sd'] = sd
     names = np.array(self.spec.names)
-    columns['seen'] = ['+'.join(names[row]) or 'nothing' for row in here]
-    shares = [seen[m]/np.maximum(found.given[m], 1) for m in self.spec.names]
-    columns['share_seen'] = np.mean(shares, 0)
+    columns['seen'] = ['+'.join(names[row]) or 'nothing' for row in shares > 0]
+    columns['share_seen'] = shares.mean(1)
     return pd.DataFrame(columns)
+
+# %% ../../nbs/6_training/06_predict.ipynb #6b4dc681
+@patch
+def _calibration(self: Predictor, nothing: str, wanted: bool | None) -> Calibration | None:
+    "The calibration to use; errors for options that do not exist, or ask for what is not there."
+    if nothing not in ('prior', 'nan'):
+        raise FsrfError('unknown answer to nothing', where='nothing', expected="'prior' or 'nan'",
+                        found=repr(nothing))
+    if wanted and not self.calibration:
+        raise FsrfError('this network is not calibrated', where='calibrated', found=repr(wanted),
+                        expected='None or False',
+                        do='calibrate(model.method, valid) of fsrf.training, on its validation part')
+    return None if wanted is False else self.calibration
+
+@patch
+def _answers(self: Predictor, ids: Sequence[str], logits: torch.Tensor, shares: np.ndarray,
+             nothing: str, calibration: Calibration | None) -> pd.DataFrame:
+    "The table of n samples from logits (n, ...) and the share seen of each modality (n, M)."
+    empty, sd = shares.sum(1) == 0, None
+    outcomes = self._outcomes(logits)
+    self._without_anything(outcomes, empty, nothing)
+    labels = [] if self.spec.task == 'regression' else self._labels(outcomes)
+    if calibration and self.spec.task == 'regression':
+        sd = calibration.scale(shares)[:, 0]
+        sd[empty] = calibration.nothing if nothing == 'prior' else np.nan
+    elif calibration:
+        tempered = torch.from_numpy(calibration.tempered(logits, shares)).float()
+        outcomes[~empty] = self._outcomes(tempered)[~empty]
+    return self._table(ids, shares, outcomes, labels, sd)
+
 
 # %% ../../nbs/6_training/06_predict.ipynb #25c424d4
 @patch
 def predict(self: Predictor, samples: object, *, without: str | Sequence[str] = (),
             length: Mapping | None = None, ids: Sequence | None = None, nothing: str = 'prior',
-            nonfinite: str = 'error') -> pd.DataFrame:
-    """A row per sample: id, label and `p(class)` per class (or value), seen, share_seen.
+            nonfinite: str = 'error', calibrated: bool | None = None) -> pd.DataFrame:
+    """A row per sample: id, label and `p(class)` per class (or value and sd), seen, share_seen.
 
     samples: raw features, any subset of the modalities (see `as_samples`, also for length, ids and
     nonfinite). without: modalities to leave out. nothing: 'prior' or 'nan', for samples of which
-    nothing is left."""
-    if nothing not in ('prior', 'nan'):
-        raise FsrfError('unknown answer to nothing', where='nothing', expected="'prior' or 'nan'",
-                        found=repr(nothing))
+    nothing is left. calibrated: None, where the network is; False: what the network itself says, as
+    in its evaluation; True: an error where it is not. sd: the standard deviation of the value's
+    error, where calibrated."""
+    calibration = self._calibration(nothing, calibrated)
     gone = (without,) if isinstance(without, str) else tuple(without)
     unknown = [m for m in gone if m not in self.spec.names]
     if unknown:
@@ -197,16 +240,14 @@ def predict(self: Predictor, samples: object, *, without: str | Sequence[str] = 
                        aligned=self.meta['aligned'], without=gone)
     for note in found.notes: warnings.warn(note, stacklevel=2)
     left = tuple(m for m in self.spec.names if m not in gone)
-    n_outcomes = max(1, len(self.class_names))
     if not len(found):
-        return self._table(found, np.zeros((0, n_outcomes), np.float32), found.seen())
+        logits = shape_logits(self.spec, torch.zeros(0, self.spec.n_outputs))
+        return self._answers([], logits, np.zeros((0, len(self.spec.names))), nothing, calibration)
     data = self._dataset(found)
     observed = data.batch().observed
-    seen = {m: observed[m].sum(1).numpy() for m in self.spec.names}
-    outcomes = np.zeros((len(found), n_outcomes), np.float32)
-    if left: outcomes = self._outcomes(data, left)
-    self._without_anything(outcomes, np.sum(list(seen.values()), 0) == 0, nothing)
-    return self._table(found, outcomes, seen)
+    shares = np.stack([observed[m].sum(1).numpy()/np.maximum(found.given[m], 1)
+                       for m in self.spec.names], 1)
+    return self._answers(found.ids, self._logits(data, left), shares, nothing, calibration)
 
 # %% ../../nbs/6_training/06_predict.ipynb #6188f20f
 def checkpoint_file(path: str | Path) -> Path:
