@@ -70,6 +70,7 @@ class Method(nn.Module):
     search_space = {}        # what a search may change: {config field: values}
     ablations = {}           # changes whose worth a table shows: {name: {config field: value}}
     known_from = ''          # which part of its paper could be read, where that was not all of it
+    no_graph = ''            # why `predict` cannot be exported as a graph, where it cannot
     # its name in the registry, set by `build`; what its training knew, by `fit` and `load_method`
     name, meta = None, {}
 

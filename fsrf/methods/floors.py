@@ -49,7 +49,7 @@ class Majority(Method):
         self.prior.copy_(prior_logits(self.spec, (final or train).y))
 
     def predict(self, batch: Batch) -> torch.Tensor:
-        return shape_logits(self.spec, self.prior.expand(len(batch), -1))
+        return shape_logits(self.spec, self.prior.expand(batch.index.shape[0], -1))
 
 # %% ../../nbs/4_methods/floors.ipynb #a8a1df8e
 @register('zero_input')
@@ -99,6 +99,7 @@ class SingleConfig(BackboneConfig):
 class SingleModality(OneModality):
     "The backbone for one modality, the strongest or the one that is named; others are never seen."
     config_class = SingleConfig
+    no_graph = 'which modality it looks at is a number among its weights'
 
     def __init__(self, config: SingleConfig, spec: DataSpec) -> None:
         super().__init__(config, spec)
@@ -173,7 +174,7 @@ class Ridge(Method):
         bits = 2**torch.arange(batch.present.shape[1], device=x.device)
         code = (batch.present*bits).sum(1) % len(self.weight)     # one model: 0
         every = torch.einsum('bd,cdk->bck', x, self.weight) + self.bias
-        return shape_logits(self.spec, every[torch.arange(len(x), device=x.device), code])
+        return shape_logits(self.spec, every[torch.arange(x.shape[0], device=x.device), code])
 
 # %% ../../nbs/4_methods/floors.ipynb #a277b21e
 @patch

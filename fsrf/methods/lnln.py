@@ -36,7 +36,7 @@ class TokenEncoder(SequenceEncoder):
         k, t = len(self.tokens), x.shape[1]
         mask = observed if self.mask_aware else frame_mask(length, t)
         frames, mean = (read or self.read)(x, mask)
-        h = torch.cat([self.tokens.expand(len(x), -1, -1), frames + self.positions[:t]], 1)
+        h = torch.cat([self.tokens.expand(x.shape[0], -1, -1), frames + self.positions[:t]], 1)
         keys = F.pad(mask, (k, 0), value=True)
         for block in self.blocks: h = block(h, keys)
         pooled = self.pool(h[:, k:] + mean, mask)
@@ -54,7 +54,7 @@ class VectorTokens(nn.Module):
     def forward(self, x: Tensor, length: Tensor | None = None,
                 observed: Tensor | None = None) -> Tensor:
         z = self.vector(x)
-        return self.norm(z[:, None] + self.split(z).view(len(z), -1, z.shape[1]))
+        return self.norm(z[:, None] + self.split(z).view(z.shape[0], -1, z.shape[1]))
 
 # %% ../../nbs/4_methods/lnln.ipynb #1a97a564
 class Completeness(nn.Module):
@@ -67,7 +67,7 @@ class Completeness(nn.Module):
         self.score = nn.Sequential(nn.Linear(d, half), nn.LeakyReLU(.1), nn.Linear(half, 1))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        own = self.token.expand(len(tokens), -1, -1)
+        own = self.token.expand(tokens.shape[0], -1, -1)
         h = self.block(torch.cat([own, tokens], 1))[:, 0]
         return self.score(h).squeeze(-1).sigmoid()
 
@@ -88,7 +88,7 @@ class Proxy(nn.Module):
         self.norm = nn.LayerNorm(d)
 
     def forward(self, others: Tensor) -> Tensor:
-        own = self.tokens.expand(len(others), -1, -1)
+        own = self.tokens.expand(others.shape[0], -1, -1)
         h = torch.cat([own, (others + self.place).flatten(1, 2)], 1)
         for block in self.blocks: h = block(h)
         return self.norm(h[:, :len(self.tokens)])
@@ -114,7 +114,7 @@ class HyperModality(nn.Module):
         self.norm = nn.LayerNorm(d)
 
     def forward(self, dominant: Tensor, others: Tensor) -> Tensor:
-        hyper = self.start.expand(len(dominant), -1, -1)
+        hyper = self.start.expand(dominant.shape[0], -1, -1)
         for i, asks in enumerate(self.ask):
             if i: dominant = self.blocks[i-1](dominant)
             query = self.norms[i](dominant)

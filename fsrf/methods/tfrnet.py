@@ -113,6 +113,7 @@ class TFRNet(BackboneMethod):
     "Missing frames rebuilt by attention in and between modalities; gated fusion (after the code)."
     config_class = TFRNetConfig
     known_from = 'code'
+    no_graph = 'its recurrent networks go through the frames one by one, as many as there are'
     search_space = dict(rec=(.1, .3, 1.), attention=(1, 2))
 
     def __init__(self, config: TFRNetConfig, spec: DataSpec) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from ..data.dataset import frame_mask
-from .layers import Block, TimeDropout, VectorEncoder, sinusoids
+from .layers import Block, TimeDropout, VectorEncoder, may_look, sinusoids
 
 # %% ../../nbs/3_nn/02_crossmodal.ipynb #84d33488
 class FrameEncoder(nn.Module):
@@ -33,7 +33,7 @@ class FrameEncoder(nn.Module):
 
     def forward(self, x: torch.Tensor, length: torch.Tensor,
                 observed: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        if x.device.type == 'cpu' and len(x):
+        if may_look(x):
             longest = max(int(length.max()), 1)     # padding beyond it is masked anyway
             x, observed = x[:, :longest], observed[:, :longest]
         size = x.shape[1]

@@ -14,5 +14,6 @@ from .samples import *
 from .model_card import *
 from .predict import *
 from .calibration import *
+from .export import *
 
 __all__ = _public_names(globals())
