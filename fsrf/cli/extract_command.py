@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['add_extract', 'command_extract']
 
-# %% ../../nbs/9_cli/07_extract_command.ipynb #f411be9e
+# %% ../../nbs/9_cli/07_extract_command.ipynb #82f6b051
 import argparse, dataclasses
 
-# %% ../../nbs/9_cli/07_extract_command.ipynb #c0ab4cf2
+# %% ../../nbs/9_cli/07_extract_command.ipynb #7aa5f4c0
 _KINDS = dict(audio="egemaps (of opensmile; auto, where that is installed), logmel or none",
               visual='descriptors (auto: colours, edges and movement) or none',
               language='wordllama (auto, where that is installed: token vectors), hashed '
@@ -37,7 +37,7 @@ def add_extract(commands: argparse._SubParsersAction) -> None:
     add('--quiet', action='store_true', help='no progress bar')
     parser.set_defaults(function=command_extract)
 
-# %% ../../nbs/9_cli/07_extract_command.ipynb #c7e04264
+# %% ../../nbs/9_cli/07_extract_command.ipynb #b402a13c
 def command_extract(args: argparse.Namespace) -> int:
     "Extract features from a folder; returns the exit code."
     from fsrf.data.files.raw_folder import Extraction, extract

@@ -6,7 +6,7 @@
 __all__ = ['MOST_BYTES', 'SOUND_RATE', 'MOST_PIXELS', 'SMALL', 'Missing', 'Track', 'checked_file', 'media_kind', 'sound_of',
            'pictures_of']
 
-# %% ../../../nbs/1_data/files/28_media.ipynb #00ccc3f0
+# %% ../../../nbs/1_data/files/28_media.ipynb #e4784494
 import contextlib, os, re, stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 if TYPE_CHECKING: import av
 
-# %% ../../../nbs/1_data/files/28_media.ipynb #23cdce38
+# %% ../../../nbs/1_data/files/28_media.ipynb #e9fe0b5a
 class Missing(Exception):
     "Why a recording does not give a modality, in words for its user."
 
@@ -24,7 +24,7 @@ class Track(NamedTuple):
     columns: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
-# %% ../../../nbs/1_data/files/28_media.ipynb #018c8414
+# %% ../../../nbs/1_data/files/28_media.ipynb #1a6a8800
 def checked_file(path: Path | str, most: int) -> int:
     "The size of a regular file of 1 to `most` bytes; `Missing` for anything else."
     try: info = os.stat(path)
@@ -34,23 +34,27 @@ def checked_file(path: Path | str, most: int) -> int:
     if info.st_size > most: raise Missing(f'it has {info.st_size} bytes, more than {most}')
     return info.st_size
 
-# %% ../../../nbs/1_data/files/28_media.ipynb #c13dfadd
+# %% ../../../nbs/1_data/files/28_media.ipynb #a0183fef
 MOST_BYTES = 2**31                   # of a recording
+_STREAMED = 0xffffff00               # a size from here on was not known when it was written
 _KINDS = [(rb'RIFF....WAVE', 'wav'), (rb'fLaC', 'flac'), (rb'ID3|\xff[\xe2-\xff]', 'mp3'),
           (rb'OggS', 'ogg'), (rb'....(ftyp|moov|mdat|wide|skip)', 'mov'), (rb'RIFF....AVI ', 'avi'),
           (rb'\x1a\x45\xdf\xa3', 'matroska')]
 
 def media_kind(path: Path | str) -> str:
     "'wav', 'flac', 'mp3', 'ogg', 'mov' (also mp4 and m4a), 'avi' or 'matroska' (also webm)."
-    checked_file(path, MOST_BYTES)
+    size = checked_file(path, MOST_BYTES)
     try:
         with open(path, 'rb') as file: head = file.read(12)
     except OSError as error: raise Missing(f'it cannot be opened: {error.strerror}') from error
-    for pattern, kind in _KINDS:
-        if re.match(pattern, head, re.DOTALL): return kind
+    kind = next((kind for pattern, kind in _KINDS if re.match(pattern, head, re.DOTALL)), None)
+    told = int.from_bytes(head[4:8], 'little')      # what follows, in a RIFF file
+    if head[:4] == b'RIFF' and kind and .9*told > size and told < _STREAMED:
+        raise Missing(f'it is cut off: {size} of {told + 8} bytes are there')
+    if kind: return kind
     raise Missing(f'its first bytes {head[:8]!r} are those of no known sound or video')
 
-# %% ../../../nbs/1_data/files/28_media.ipynb #8e8d9c30
+# %% ../../../nbs/1_data/files/28_media.ipynb #7582b30d
 @contextlib.contextmanager
 def _opened(path: Path | str) -> 'Iterator[av.container.InputContainer]':
     "The container in a file; what the decoder says of a bad one becomes `Missing`."
@@ -62,7 +66,7 @@ def _opened(path: Path | str) -> 'Iterator[av.container.InputContainer]':
         told = getattr(error, 'strerror', None) or type(error).__name__
         raise Missing(f'it cannot be decoded: {told}') from error
 
-# %% ../../../nbs/1_data/files/28_media.ipynb #b3f9555a
+# %% ../../../nbs/1_data/files/28_media.ipynb #33d9b756
 _TELLS_LENGTH = ('wav', 'flac', 'mov', 'avi')
 
 def _check_length(container: 'av.container.InputContainer', found: float, limit: float) -> None:
@@ -71,7 +75,7 @@ def _check_length(container: 'av.container.InputContainer', found: float, limit:
     told = min(container.duration/1e6, limit)
     if found < .9*told - .2: raise Missing(f'it is cut off: {found:.1f} of {told:.1f} s are there')
 
-# %% ../../../nbs/1_data/files/28_media.ipynb #f9bbacbe
+# %% ../../../nbs/1_data/files/28_media.ipynb #dfaf9971
 SOUND_RATE = 16_000
 
 def sound_of(path: Path | str, seconds: float = 60.) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -95,7 +99,7 @@ def sound_of(path: Path | str, seconds: float = 60.) -> tuple[np.ndarray, tuple[
     notes = (f'only its first {seconds:g} s were read',) if n > limit else ()
     return np.nan_to_num(samples[:limit]), notes
 
-# %% ../../../nbs/1_data/files/28_media.ipynb #8c8c030a
+# %% ../../../nbs/1_data/files/28_media.ipynb #958f50a0
 MOST_PIXELS = 2**24                  # of a picture: 5456 x 3072
 SMALL = (128, 96)                    # width and height of what is looked at
 
