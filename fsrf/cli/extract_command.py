@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['add_extract', 'command_extract']
 
-# %% ../../nbs/9_cli/07_extract_command.ipynb #82f6b051
+# %% ../../nbs/9_cli/07_extract_command.ipynb #ae5a0c57
 import argparse, dataclasses
 
-# %% ../../nbs/9_cli/07_extract_command.ipynb #7aa5f4c0
+# %% ../../nbs/9_cli/07_extract_command.ipynb #65dcd931
 _KINDS = dict(audio="egemaps (of opensmile; auto, where that is installed), logmel or none",
               visual='descriptors (auto: colours, edges and movement) or none',
               language='wordllama (auto, where that is installed: token vectors), hashed '
@@ -37,7 +37,7 @@ def add_extract(commands: argparse._SubParsersAction) -> None:
     add('--quiet', action='store_true', help='no progress bar')
     parser.set_defaults(function=command_extract)
 
-# %% ../../nbs/9_cli/07_extract_command.ipynb #b402a13c
+# %% ../../nbs/9_cli/07_extract_command.ipynb #42950dc1
 def command_extract(args: argparse.Namespace) -> int:
     "Extract features from a folder; returns the exit code."
     from fsrf.data.files.raw_folder import Extraction, extract
@@ -47,7 +47,8 @@ def command_extract(args: argparse.Namespace) -> int:
     for m, count in done.count.items():
         print(f'{m:<9} {count} of {done.n}{_made(done.made.get(m))}')
     if done.notes: print(f'{len(done.notes)} notes on what is missing or cut: {done.log}')
-    print(f'{args.out}; next: fsrf data check {args.out}')
+    way = f'fsrf data check {args.out}' if done.labelled else f'fsrf predict MODEL {args.out}'
+    print(f'{args.out}; next: {way}')
     return 0
 
 def _made(told: dict | None) -> str:

@@ -6,7 +6,7 @@
 __all__ = ['MOST_BYTES', 'SOUND_RATE', 'MOST_PIXELS', 'SMALL', 'Missing', 'Track', 'checked_file', 'media_kind', 'sound_of',
            'pictures_of']
 
-# %% ../../../nbs/1_data/files/28_media.ipynb #e4784494
+# %% ../../../nbs/1_data/files/28_media.ipynb #842898d6
 import contextlib, os, re, stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 if TYPE_CHECKING: import av
 
-# %% ../../../nbs/1_data/files/28_media.ipynb #e9fe0b5a
+# %% ../../../nbs/1_data/files/28_media.ipynb #4d6b19b3
 class Missing(Exception):
     "Why a recording does not give a modality, in words for its user."
 
@@ -24,7 +24,7 @@ class Track(NamedTuple):
     columns: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
-# %% ../../../nbs/1_data/files/28_media.ipynb #1a6a8800
+# %% ../../../nbs/1_data/files/28_media.ipynb #28e8a650
 def checked_file(path: Path | str, most: int) -> int:
     "The size of a regular file of 1 to `most` bytes; `Missing` for anything else."
     try: info = os.stat(path)
@@ -34,7 +34,7 @@ def checked_file(path: Path | str, most: int) -> int:
     if info.st_size > most: raise Missing(f'it has {info.st_size} bytes, more than {most}')
     return info.st_size
 
-# %% ../../../nbs/1_data/files/28_media.ipynb #a0183fef
+# %% ../../../nbs/1_data/files/28_media.ipynb #459a0e68
 MOST_BYTES = 2**31                   # of a recording
 _STREAMED = 0xffffff00               # a size from here on was not known when it was written
 _KINDS = [(rb'RIFF....WAVE', 'wav'), (rb'fLaC', 'flac'), (rb'ID3|\xff[\xe2-\xff]', 'mp3'),
@@ -54,7 +54,7 @@ def media_kind(path: Path | str) -> str:
     if kind: return kind
     raise Missing(f'its first bytes {head[:8]!r} are those of no known sound or video')
 
-# %% ../../../nbs/1_data/files/28_media.ipynb #7582b30d
+# %% ../../../nbs/1_data/files/28_media.ipynb #d26a8c27
 @contextlib.contextmanager
 def _opened(path: Path | str) -> 'Iterator[av.container.InputContainer]':
     "The container in a file; what the decoder says of a bad one becomes `Missing`."
@@ -66,7 +66,7 @@ def _opened(path: Path | str) -> 'Iterator[av.container.InputContainer]':
         told = getattr(error, 'strerror', None) or type(error).__name__
         raise Missing(f'it cannot be decoded: {told}') from error
 
-# %% ../../../nbs/1_data/files/28_media.ipynb #33d9b756
+# %% ../../../nbs/1_data/files/28_media.ipynb #b34f495f
 _TELLS_LENGTH = ('wav', 'flac', 'mov', 'avi')
 
 def _check_length(container: 'av.container.InputContainer', found: float, limit: float) -> None:
@@ -75,7 +75,7 @@ def _check_length(container: 'av.container.InputContainer', found: float, limit:
     told = min(container.duration/1e6, limit)
     if found < .9*told - .2: raise Missing(f'it is cut off: {found:.1f} of {told:.1f} s are there')
 
-# %% ../../../nbs/1_data/files/28_media.ipynb #dfaf9971
+# %% ../../../nbs/1_data/files/28_media.ipynb #3367da2f
 SOUND_RATE = 16_000
 
 def sound_of(path: Path | str, seconds: float = 60.) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -99,7 +99,7 @@ def sound_of(path: Path | str, seconds: float = 60.) -> tuple[np.ndarray, tuple[
     notes = (f'only its first {seconds:g} s were read',) if n > limit else ()
     return np.nan_to_num(samples[:limit]), notes
 
-# %% ../../../nbs/1_data/files/28_media.ipynb #958f50a0
+# %% ../../../nbs/1_data/files/28_media.ipynb #05ffc606
 MOST_PIXELS = 2**24                  # of a picture: 5456 x 3072
 SMALL = (128, 96)                    # width and height of what is looked at
 

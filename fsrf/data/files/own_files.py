@@ -176,6 +176,7 @@ def read_own_npz(path: Path, options: dict) -> FileContent:
     "What an npz of one's own holds."
     columns, notes = containers.read_npz(path, options['memory']), []
     y, labelled = column(columns, 'y'), options.get('labels', True)
+    if y is None and 'extraction' in columns: labelled = False      # `fsrf extract` saw none
     longest = max(map(len, filter(np.ndim, columns.values())), default=0)
     n = len(y) if labelled and y is not None and y.ndim else longest
     x = {m: np.array(a, np.float32) for m, a in _features(columns, n, options, notes).items()}

@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['PICTURE_COLUMNS', 'describe', 'picture_track']
 
-# %% ../../../nbs/1_data/files/30_pictures.ipynb #9455267c
+# %% ../../../nbs/1_data/files/30_pictures.ipynb #bb952379
 from collections.abc import Sequence
 from pathlib import Path
 import numpy as np
 from .media import Track, pictures_of
 
-# %% ../../../nbs/1_data/files/30_pictures.ipynb #9d4b362c
+# %% ../../../nbs/1_data/files/30_pictures.ipynb #6dc28850
 _BINS = 8
 
 def _shares(bins: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
@@ -27,7 +27,7 @@ def _colours(picture: np.ndarray) -> np.ndarray:
     hues = _shares(hue.astype(int)*_BINS//180, saturation.astype(float)*value)
     return np.concatenate([hues, _shares(value.astype(int)*_BINS//256)])
 
-# %% ../../../nbs/1_data/files/30_pictures.ipynb #c30bd92b
+# %% ../../../nbs/1_data/files/30_pictures.ipynb #602a19cc
 def _directions(x: np.ndarray, y: np.ndarray, full: float) -> tuple[np.ndarray, np.ndarray]:
     "(the number of the direction, the length) of vectors; `full`: the angle of all 8 directions."
     nearest = np.round(np.arctan2(y, x)*_BINS/full).astype(int) % _BINS
@@ -42,7 +42,7 @@ def _edges(gray: np.ndarray) -> np.ndarray:
     quarters = [(slice(i, i + h), slice(j, j + w)) for i in (0, h) for j in (0, w)]
     return np.concatenate([_shares(bins[q], strength[q]) for q in quarters])
 
-# %% ../../../nbs/1_data/files/30_pictures.ipynb #1b62b972
+# %% ../../../nbs/1_data/files/30_pictures.ipynb #63323c68
 _MOVES = .5                          # points a picture from which a point moves
 
 def _movement(before: np.ndarray, gray: np.ndarray) -> np.ndarray:
@@ -53,7 +53,7 @@ def _movement(before: np.ndarray, gray: np.ndarray) -> np.ndarray:
     moving = speed > _MOVES
     return np.append(_shares(bins, speed*moving), [speed.mean(), moving.mean()])
 
-# %% ../../../nbs/1_data/files/30_pictures.ipynb #9a4111ff
+# %% ../../../nbs/1_data/files/30_pictures.ipynb #4127811c
 PICTURE_COLUMNS = (*(f'hue{i}' for i in range(8)), *(f'brightness{i}' for i in range(8)),
                    *(f'edge{i}_{at}' for at in ('top_left', 'top_right', 'low_left', 'low_right')
                      for i in range(8)),

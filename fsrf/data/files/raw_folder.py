@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MOST_FILES', 'Extraction', 'Utterance', 'utterances_in', 'Extracted', 'extract']
 
-# %% ../../../nbs/1_data/files/33_raw_folder.ipynb #55240c95
+# %% ../../../nbs/1_data/files/33_raw_folder.ipynb #6126dc77
 import csv, io, json, os
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ from .media import Missing, Track
 from .raw_worker import tracks_of
 from .transcript import read_transcript, text_tracks
 
-# %% ../../../nbs/1_data/files/33_raw_folder.ipynb #6321cd9b
+# %% ../../../nbs/1_data/files/33_raw_folder.ipynb #1fd72549
 _BY = {'egemaps': 'opensmile', 'logmel': 'av', 'descriptors': 'opencv-python-headless',
        'wordllama': 'wordllama', 'hashed': '', 'vectors': '', 'none': ''}
 _IMPORTS = {'opencv-python-headless': 'cv2'}      # where the module has another name
@@ -45,7 +45,7 @@ class Extraction(Config):
     workers: int = setting(2, low=1, high=64, help='files at a time')
     memory: int = setting(2*2**30, low=1, help='bytes that the padded features may need')
 
-# %% ../../../nbs/1_data/files/33_raw_folder.ipynb #9904eb9c
+# %% ../../../nbs/1_data/files/33_raw_folder.ipynb #11047d0e
 def _have(package: str) -> bool:
     return not package or find_spec(_IMPORTS.get(package, package)) is not None
 
@@ -72,7 +72,7 @@ def _check_packages(kinds: Mapping[str, str]) -> None:
     raise FsrfError('this needs packages that are not installed', found=f'no {", ".join(absent)}',
                     do="pip install 'fsrf[extract]', or leave a modality out (--visual none)")
 
-# %% ../../../nbs/1_data/files/33_raw_folder.ipynb #1b4668a4
+# %% ../../../nbs/1_data/files/33_raw_folder.ipynb #e5ba7ebb
 _ENDINGS = dict(sound=('.wav', '.flac', '.mp3', '.ogg', '.m4a'),
                 video=('.mp4', '.mkv', '.webm', '.avi', '.mov'), text=('.txt',))
 MOST_FILES = 300_000
@@ -102,7 +102,7 @@ def _id_of(file: Path, folder: Path) -> str:
     if name.name.lower() == 'clip' and len(name.parts) > 1: name = name.parent
     return name.as_posix().encode('utf-8', 'surrogateescape').decode('utf-8', 'backslashreplace')
 
-# %% ../../../nbs/1_data/files/33_raw_folder.ipynb #05c43497
+# %% ../../../nbs/1_data/files/33_raw_folder.ipynb #bfe94bda
 def utterances_in(folder: Path | str) -> list[Utterance]:
     "The utterances of a folder, by their ids; of two files of one kind the first ending counts."
     folder = Path(folder)
@@ -123,7 +123,7 @@ def utterances_in(folder: Path | str) -> list[Utterance]:
 
 def _rank(kind: str, ending: str) -> int: return _ENDINGS[kind].index(ending.lower())
 
-# %% ../../../nbs/1_data/files/33_raw_folder.ipynb #fb8db245
+# %% ../../../nbs/1_data/files/33_raw_folder.ipynb #96b7b5d2
 def _labels_in(folder: Path) -> dict[str, np.ndarray]:
     "{what: column} of labels.csv (id, y, split, group, fold), checked; empty where there is none."
     path = folder/'labels.csv'
@@ -159,7 +159,7 @@ def _listed(found: list[Utterance], labels: Mapping[str, np.ndarray],
     rows = np.array([row_of[u.id] for u in kept], int)
     return kept, {what: values[rows] for what, values in labels.items()}
 
-# %% ../../../nbs/1_data/files/33_raw_folder.ipynb #57a2fe7b
+# %% ../../../nbs/1_data/files/33_raw_folder.ipynb #b1302dc7
 _FROM = dict(audio=('sound', 'video'), visual=('video',), language=('text',))
 
 def _source(one: Utterance, m: str) -> Path:
@@ -185,7 +185,7 @@ def _texts(found: list[Utterance], kind: str, vectors: str) -> dict[str, Track |
         except Missing as reason: out[id] = reason
     return out | text_tracks(texts, kind, vectors)
 
-# %% ../../../nbs/1_data/files/33_raw_folder.ipynb #9ba90593
+# %% ../../../nbs/1_data/files/33_raw_folder.ipynb #7d64d257
 def _recorded(found: list[Utterance], kinds: Mapping[str, str], config: Extraction,
               progress: bool) -> dict[str, dict[str, Track | Missing]]:
     "{modality: {id: track, or why there is none}} of sound and pictures."
@@ -214,7 +214,7 @@ def _check_memory(need: dict[str, int], m: str, track: Track | Missing, n: int,
                     expected=f'at most {config.memory} bytes', found=sum(need.values()),
                     do='take a lower rate, fewer seconds, or more memory')
 
-# %% ../../../nbs/1_data/files/33_raw_folder.ipynb #6c1b1c7b
+# %% ../../../nbs/1_data/files/33_raw_folder.ipynb #1179a3ca
 def _version(package: str) -> str:
     try: return metadata.version(package)
     except metadata.PackageNotFoundError: return 'unknown'
@@ -237,16 +237,18 @@ def _arrays(m: str, ids: list[str], tracks: Mapping[str, Track | Missing],
     x, length = pad(rows, m, memory)
     return {f'x_{m}': x, f'length_{m}': length}
 
-# %% ../../../nbs/1_data/files/33_raw_folder.ipynb #bd9f21d4
+# %% ../../../nbs/1_data/files/33_raw_folder.ipynb #35edc6ed
 @dataclass
 class Extracted:
-    "What `extract` did: the file, its log, {modality: how many have it}, how it was made, notes."
+    """What `extract` did: the file, its log, {modality: how many have it}, how each was made, notes
+    (id, modality, note), and whether there are labels."""
     path: Path
     log: Path
     n: int
     count: dict[str, int]
     made: dict[str, dict]
     notes: list[tuple[str, str, str]]
+    labelled: bool
 
 def _log_text(notes: list[tuple[str, str, str]]) -> str:
     text = io.StringIO()
@@ -259,7 +261,7 @@ def _track_notes(m: str, tracks: Mapping[str, Track | Missing],
         if isinstance(tracks[id], Missing): yield id, m, f'missing: {tracks[id]}'
         else: yield from ((id, m, note) for note in tracks[id].notes)
 
-# %% ../../../nbs/1_data/files/33_raw_folder.ipynb #92da844c
+# %% ../../../nbs/1_data/files/33_raw_folder.ipynb #a6d7fd44
 def extract(folder: Path | str, out: Path | str, config: Extraction | None = None,
             progress: bool = False) -> Extracted:
     """Make the npz `out` of a folder of recordings (see above), and beside it NAME.missing.csv.
@@ -293,4 +295,4 @@ def _write(out: Path, ids: list[str], labels: dict, tracks: dict, kinds: dict,
                         expected='recordings or transcripts', do=f'see the reasons in {log}')
     arrays |= labels | dict(id=np.array(ids), extraction=np.array(json.dumps(made)))
     with atomic_file(out) as file: np.savez(file, **arrays)
-    return Extracted(out, log, len(ids), count, made, notes)
+    return Extracted(out, log, len(ids), count, made, notes, bool(labels))

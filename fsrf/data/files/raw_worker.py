@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MEMORY', 'answer', 'serve', 'Decoder', 'tracks_of']
 
-# %% ../../../nbs/1_data/files/32_raw_worker.ipynb #0e4e34b4
+# %% ../../../nbs/1_data/files/32_raw_worker.ipynb #720d7258
 import json, os, subprocess, sys, threading, time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +17,7 @@ from .media import Missing, Track
 from .pictures import picture_track
 from .sound import sound_track
 
-# %% ../../../nbs/1_data/files/32_raw_worker.ipynb #36e743f7
+# %% ../../../nbs/1_data/files/32_raw_worker.ipynb #ef6eaabb
 MEMORY = 4*2**30                     # bytes of address space that the process may have
 
 def _limit() -> None:
@@ -45,7 +45,7 @@ def answer(job: dict, out: BinaryIO) -> None:
     out.write(json.dumps(head).encode() + b'\n' + values)
     out.flush()
 
-# %% ../../../nbs/1_data/files/32_raw_worker.ipynb #40d20c3b
+# %% ../../../nbs/1_data/files/32_raw_worker.ipynb #163f3f57
 def serve() -> None:
     "Answer jobs from standard input until it ends."
     _limit()
@@ -53,7 +53,7 @@ def serve() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     for line in sys.stdin.buffer: answer(json.loads(line), out)
 
-# %% ../../../nbs/1_data/files/32_raw_worker.ipynb #7bb16880
+# %% ../../../nbs/1_data/files/32_raw_worker.ipynb #e037e8d2
 _START = """import sys, types
 sys.path[:] = {path!r}
 folder = {folder!r}
@@ -68,7 +68,7 @@ def _command() -> list[str]:
     path = [str(Path(p).resolve()) for p in sys.path if p]
     return [sys.executable, '-I', '-c', _START.format(path=path, folder=folder)]
 
-# %% ../../../nbs/1_data/files/32_raw_worker.ipynb #3ec35611
+# %% ../../../nbs/1_data/files/32_raw_worker.ipynb #9fdb264c
 def _read_track(out: BinaryIO, most: int) -> Track:
     "The track in an answer of at most so many frames; ValueError where it makes no sense."
     head = json.loads(out.readline(200_000))
@@ -81,7 +81,7 @@ def _read_track(out: BinaryIO, most: int) -> Track:
     if not np.isfinite(values).all(): raise ValueError('numbers that are none')
     return Track(values, columns, tuple(map(str, head['notes'])))
 
-# %% ../../../nbs/1_data/files/32_raw_worker.ipynb #bbb37f26
+# %% ../../../nbs/1_data/files/32_raw_worker.ipynb #852a7e47
 class Decoder:
     "A process that decodes, started when it is asked and again when it was ended."
     def __init__(self, timeout: float, command: Sequence[str] | None = None) -> None:
@@ -118,7 +118,7 @@ class Decoder:
         self.process.wait()
         self.process = None
 
-# %% ../../../nbs/1_data/files/32_raw_worker.ipynb #31094a11
+# %% ../../../nbs/1_data/files/32_raw_worker.ipynb #e48a4e44
 def tracks_of(jobs: Iterable[dict], timeout: float,
               workers: int) -> Iterator[tuple[dict, Track | Missing]]:
     "(job, its `Track` or why there is none) in the order of the jobs, from so many processes."

@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['BANDS', 'SOUND_KINDS', 'logmel', 'egemaps', 'means', 'sound_track']
 
-# %% ../../../nbs/1_data/files/29_sound.ipynb #431d0711
+# %% ../../../nbs/1_data/files/29_sound.ipynb #e499a7d3
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 import numpy as np
 from .media import SOUND_RATE, Missing, Track, sound_of
 
-# %% ../../../nbs/1_data/files/29_sound.ipynb #25562b1a
+# %% ../../../nbs/1_data/files/29_sound.ipynb #1598ee9f
 BANDS, _WINDOW, _HOP = 40, 400, 160
 
 def _mel(hz: float | np.ndarray) -> np.ndarray: return 2595*np.log10(1 + np.asarray(hz)/700)
@@ -35,7 +35,7 @@ def logmel(samples: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
         values[i:i + 1000] = 10*np.log10(np.abs(spectrum)**2/_WINDOW @ _triangles() + 1e-10)
     return values, tuple(f'mel{i}' for i in range(BANDS))
 
-# %% ../../../nbs/1_data/files/29_sound.ipynb #8733c658
+# %% ../../../nbs/1_data/files/29_sound.ipynb #862456ed
 @lru_cache
 def _smile() -> object:
     import opensmile
@@ -47,7 +47,7 @@ def egemaps(samples: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     table = _smile().process_signal(samples, SOUND_RATE)
     return table.to_numpy(np.float32), tuple(map(str, table.columns))
 
-# %% ../../../nbs/1_data/files/29_sound.ipynb #5892c74f
+# %% ../../../nbs/1_data/files/29_sound.ipynb #655bc083
 SOUND_KINDS: dict[str, Callable] = dict(egemaps=egemaps, logmel=logmel)
 _LEAST = SOUND_RATE//10              # samples; less is no utterance, and opensmile wants 60 ms
 

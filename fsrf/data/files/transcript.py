@@ -6,7 +6,7 @@
 __all__ = ['MOST_TEXT', 'MOST_WORDS', 'HASHED', 'TEXT_KINDS', 'read_transcript', 'words_in', 'hashed', 'token_vectors',
            'file_vectors', 'text_tracks']
 
-# %% ../../../nbs/1_data/files/31_transcript.ipynb #9f27525d
+# %% ../../../nbs/1_data/files/31_transcript.ipynb #bfe70400
 import re, zlib
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -16,7 +16,7 @@ from .containers import read_table
 from .content import reject
 from .media import Missing, Track, checked_file
 
-# %% ../../../nbs/1_data/files/31_transcript.ipynb #2c845597
+# %% ../../../nbs/1_data/files/31_transcript.ipynb #ddf26070
 MOST_TEXT, MOST_WORDS = 2**20, 512
 
 def read_transcript(path: Path | str) -> str:
@@ -35,7 +35,7 @@ def words_in(text: str) -> list[str]:
     if not words: raise Missing('it has no words')
     return [word.replace('’', "'") for word in words]
 
-# %% ../../../nbs/1_data/files/31_transcript.ipynb #f26a4217
+# %% ../../../nbs/1_data/files/31_transcript.ipynb #fd0c79e9
 HASHED = 128
 
 @lru_cache(maxsize=50_000)
@@ -53,7 +53,7 @@ def hashed(text: str) -> tuple[np.ndarray, tuple[str, ...]]:
     words = words_in(text)
     return np.stack([_spelling(word) for word in words[:MOST_WORDS]]), tuple(words)
 
-# %% ../../../nbs/1_data/files/31_transcript.ipynb #997a7e7a
+# %% ../../../nbs/1_data/files/31_transcript.ipynb #c03da41f
 @lru_cache
 def _wordllama() -> object:
     import wordllama
@@ -67,7 +67,7 @@ def token_vectors(text: str) -> tuple[np.ndarray, tuple[str, ...]]:
     encoded = model.tokenize(text[:20*MOST_WORDS])[0]
     return model.embedding[encoded.ids[:MOST_WORDS]], tuple(encoded.tokens)
 
-# %% ../../../nbs/1_data/files/31_transcript.ipynb #36897cdc
+# %% ../../../nbs/1_data/files/31_transcript.ipynb #a7d1f702
 def file_vectors(texts: list[str], path: Path | str) -> Callable:
     "A function text -> (a row per word, the words) by a file of word vectors (see `read_table`)."
     wanted = set()
@@ -86,7 +86,7 @@ def file_vectors(texts: list[str], path: Path | str) -> Callable:
         return np.where(np.array(rows)[:, None] < 0, 0, vectors[rows]), tuple(found)
     return look_up
 
-# %% ../../../nbs/1_data/files/31_transcript.ipynb #c6ccdb61
+# %% ../../../nbs/1_data/files/31_transcript.ipynb #6221dbe3
 TEXT_KINDS: dict[str, Callable] = dict(wordllama=token_vectors, hashed=hashed)
 
 def text_tracks(texts: Mapping[str, str], kind: str,
