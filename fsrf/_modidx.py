@@ -625,6 +625,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                     'fsrf/data/files/own_files.py'),
                                            'fsrf.data.files.own_files._one_file_each': ( '1_data/files/own_files.html#_one_file_each',
                                                                                          'fsrf/data/files/own_files.py'),
+                                           'fsrf.data.files.own_files._packages': ( '1_data/files/own_files.html#_packages',
+                                                                                    'fsrf/data/files/own_files.py'),
                                            'fsrf.data.files.own_files._padding': ( '1_data/files/own_files.html#_padding',
                                                                                    'fsrf/data/files/own_files.py'),
                                            'fsrf.data.files.own_files._stacked': ( '1_data/files/own_files.html#_stacked',

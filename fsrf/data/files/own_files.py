@@ -168,8 +168,12 @@ def _extraction(columns):
     except (KeyError, ValueError, RecursionError): return []
     if not isinstance(made, dict): return []
     told = [(m, how) for m, how in list(made.items())[:8] if isinstance(how, dict)]
-    return [f'{m}: extracted as {how.get("kind")} by {how.get("packages")}'[:300]
-            for m, how in told]
+    return [f'{m}: extracted as {how.get("kind")} by {_packages(how)}'[:300] for m, how in told]
+
+def _packages(how):
+    packages = how.get('packages')
+    if not isinstance(packages, dict): return packages
+    return ', '.join(f'{name} {version}' for name, version in packages.items())
 
 # %% ../../../nbs/1_data/files/23_own_files.ipynb #ee6a93d0
 def read_own_npz(path: Path, options: dict) -> FileContent:
@@ -183,7 +187,7 @@ def read_own_npz(path: Path, options: dict) -> FileContent:
     if not x and y is not None:
         reject('no features in the archive', path, 'x_NAME: (n, frames, d) or (n, d) floats',
                {k: a.shape for k, a in columns.items()}, 'name the arrays x_language, x_audio, ...')
-    notes += _extraction(columns)
+    if options.get('labels', True): notes += _extraction(columns)
     rest = {k: a for k, a in columns.items() if not _is_modality(k, a, n)}
     return _content('npz', rest, x, lengths_of(columns, x, n, notes), n, notes, path, labelled)
 
