@@ -16,6 +16,7 @@ from .export_command import add_export
 from .printing import (check_shown, completion, make_report, print_names, print_report,
                                print_status, short_path)
 from .errors_command import add_errors
+from .extract_command import add_extract
 from .words import Parser, parse_names, parse_numbers
 
 # %% ../../nbs/9_cli/20_main.ipynb #610af435
@@ -310,8 +311,8 @@ def make_parser() -> argparse.ArgumentParser:
         'reads the output')
     parser.add_argument('--version', action='version', version=f'fsrf {fsrf.__version__}')
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
-    for add in (_add_reproduce, _add_predict, add_export, _add_list, _add_status, _add_collect,
-                _add_report, add_errors, _add_completion): add(commands)
+    for add in (_add_reproduce, _add_predict, add_export, add_extract, _add_list, _add_status,
+                _add_collect, _add_report, add_errors, _add_completion): add(commands)
     commands.add_parser('data', help='look into data files, safely: check, convert, show '
                                      '(fsrf data --help)')
     return parser

@@ -20,5 +20,6 @@ from .write import *
 from .check import *
 from .show import *
 from .named import *
+from .raw_folder import *
 
 __all__ = _public_names(globals())

@@ -65,7 +65,8 @@ def _faults(content, rows, nonfinite):
     "Sentences on why the content is not usable; `rows` are its `_feature_row`s."
     elsewhere = 'name the folder or the files that hold them too'
     faults = []
-    if content.y is None: faults.append(f'there are no labels: {elsewhere}')
+    if content.y is None: faults.append('there are no labels; fsrf predict needs none, '
+                                       f'to train {elsewhere}')
     if not content.x: faults.append(f'there are no features: {elsewhere}')
     for m, row in rows.items():
         found = row['nonfinite']

@@ -6,6 +6,7 @@
 __all__ = []
 
 # %% ../../../nbs/1_data/files/23_own_files.ipynb #a0bef171
+import json
 from collections import Counter
 from pathlib import Path
 import numpy as np
@@ -104,7 +105,7 @@ def _ids(columns, n, where):
 
 # %% ../../../nbs/1_data/files/23_own_files.ipynb #7f274774
 _TEXT = ('text', 'raw_text', 'words', 'transcript')
-_OF_THE_SET = ('task', 'class_names', 'name', 'metrics')
+_OF_THE_SET = ('task', 'class_names', 'name', 'metrics', 'extraction')
 
 def _meta(columns, n, where):
     "Columns of one small entry per sample, and the groups."
@@ -160,17 +161,33 @@ def _most_rows(columns):
     rows = Counter(len(a) for a in columns.values() if a.ndim)
     return rows.most_common(1)[0][0] if rows else 0
 
+# %% ../../../nbs/1_data/files/23_own_files.ipynb #e4722af0
+def _extraction(columns):
+    "Sentences on how `fsrf extract` made the features; none where an npz does not say so."
+    try: made = json.loads(str(columns['extraction']))
+    except (KeyError, ValueError, RecursionError): return []
+    if not isinstance(made, dict): return []
+    told = [(m, how) for m, how in list(made.items())[:8] if isinstance(how, dict)]
+    return [f'{m}: extracted as {how.get("kind")} by {_packages(how)}'[:300] for m, how in told]
+
+def _packages(how):
+    packages = how.get('packages')
+    if not isinstance(packages, dict): return packages
+    return ', '.join(f'{name} {version}' for name, version in packages.items())
+
 # %% ../../../nbs/1_data/files/23_own_files.ipynb #ee6a93d0
 def read_own_npz(path: Path, options: dict) -> FileContent:
     "What an npz of one's own holds."
     columns, notes = containers.read_npz(path, options['memory']), []
     y, labelled = column(columns, 'y'), options.get('labels', True)
+    if y is None and 'extraction' in columns: labelled = False      # `fsrf extract` saw none
     longest = max(map(len, filter(np.ndim, columns.values())), default=0)
     n = len(y) if labelled and y is not None and y.ndim else longest
     x = {m: np.array(a, np.float32) for m, a in _features(columns, n, options, notes).items()}
     if not x and y is not None:
         reject('no features in the archive', path, 'x_NAME: (n, frames, d) or (n, d) floats',
                {k: a.shape for k, a in columns.items()}, 'name the arrays x_language, x_audio, ...')
+    if options.get('labels', True): notes += _extraction(columns)
     rest = {k: a for k, a in columns.items() if not _is_modality(k, a, n)}
     return _content('npz', rest, x, lengths_of(columns, x, n, notes), n, notes, path, labelled)
 
