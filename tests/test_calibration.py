@@ -138,7 +138,7 @@ def test_a_checkpoint_keeps_it_and_one_without_says_so(task, tmp_path):
         dict(weights=[[0.0, 0.0]]),
         dict(weights=[["a"] * 5]),
         dict(level=-1.0),
-        dict(level=float("inf")),
+        dict(level="one"),
         dict(samples=0),
         dict(errors=dict(subsets={"{l}": [1]}, rates={})),
         dict(errors=dict(subsets={})),
