@@ -9,7 +9,6 @@ __all__ = ['run_predictions', 'item_error']
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 import numpy as np, pandas as pd
-from ..core import FsrfError
 from .predictions import FILE, _predicted, read_predictions
 from .rows import look_at_rows
 from .stats import _resampled_differences

@@ -43,7 +43,7 @@ _FIELDS = ['dataset', 'a', 'b', 'column', 'seeds', 'folds', 'difference', 'lo', 
 def difference_line(differences: pd.Series, item_se: float = 0.) -> dict:
     """Mean difference of runs, index (seed, repeat, fold), with all that `judged` needs.
 
-    `item_se`: what the choice of test items adds; of folds, which differ in their items, nothing."""
+    `item_se`: what the choice of test items adds; nothing where there are folds."""
     values, folds = repeats(differences)
     if folds > 1: item_se = 0.
     mean, lo, hi = interval(values, folds=folds, item_se=item_se)
