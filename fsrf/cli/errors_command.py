@@ -71,6 +71,7 @@ def rescored(table: 'pd.DataFrame', metric: str = '') -> 'pd.DataFrame':
 def print_difference(tables: 'list[pd.DataFrame]', names: list[str], metric: str = '') -> None:
     "The first run minus the second, per subset, and on how many items each alone is right."
     from fsrf.evaluation import compare_predictions, disagreements
+    from fsrf.report import points_interval
     metric = metric or 'f1_weighted'
     differences = compare_predictions([tables[0]], [tables[1]], metric)
     print(f'{names[0]} - {names[1]}: {metric}, 95 % interval over test items; '
@@ -78,8 +79,7 @@ def print_difference(tables: 'list[pd.DataFrame]', names: list[str], metric: str
     only = disagreements(*tables)
     for subset, found in differences.items():
         a, b = only[subset]
-        print(f'  {subset:<10} {100*found.mean:+6.1f} [{100*found.lo:+.1f}, {100*found.hi:+.1f}]'
-              f'   {a} and {b}')
+        print(f'  {subset:<10} {points_interval(*found):<20} {a} and {b}')
 
 # %% ../../nbs/9_cli/05_errors_command.ipynb #3f7f0ea3
 def _tables(runs: list[str]) -> 'list[pd.DataFrame]':

@@ -103,7 +103,8 @@ def _report_grid(outcomes: Sequence, out: Path | str, metric: str = '') -> None:
     ids = [outcome.id for outcome in outcomes if outcome.status in ('done', 'skipped')]
     if not ids: return
     rows = collect(out, ids, to=f'{out}/rows.parquet')
-    print_report(rows, metric)
+    from fsrf.evaluation import run_predictions
+    print_report(rows, metric, {} if is_url(out) else run_predictions([out]))
     if is_url(out):
         with tempfile.TemporaryDirectory() as d:
             save_rows(rows, f'{d}/rows.parquet')
@@ -175,10 +176,11 @@ def command_collect(args: argparse.Namespace) -> int:
 
 def command_report(args: argparse.Namespace) -> int:
     "Table and figures from files of rows."
+    from fsrf.evaluation import run_predictions
     from fsrf.evaluation.rows import read_rows
     rows = read_rows(args.rows)
     check_shown(rows, args.metric)
-    print_report(rows, args.metric)
+    print_report(rows, args.metric, run_predictions(args.rows))
     make_report(args.rows, args.out, metric=args.metric)
     return 0
 

@@ -45,8 +45,8 @@ def measure_calibration(method: Method, test: MultimodalDataset, config: EvalCon
                         logits: ArrayLike) -> pd.DataFrame | None:
     """Calibration error of `method` on `test` without and with its temperatures, kept in its meta.
 
-    `logits`: those of `evaluate` under `config`. A line per condition: protocol, subset, p, without,
-    with; None where the network is not calibrated."""
+    `logits`: those of `evaluate` under `config`. A line per condition: protocol, subset, p,
+    without, with; None where the network is not calibrated."""
     kept, names = method.meta.get('calibration'), test.spec.names
     if not kept: return None
     conditions, every = drawn_conditions(config, names), config.conditions(names)

@@ -198,7 +198,7 @@ def _calibration(self: Predictor, nothing: str, wanted: bool | None) -> Calibrat
     if wanted and not self.calibration:
         raise FsrfError('this network is not calibrated', where='calibrated', found=repr(wanted),
                         expected='None or False',
-                        do='calibrate(model.method, valid) of fsrf.training, on its validation part')
+                        do='fsrf.training.calibrate(model.method, valid), on its validation part')
     return None if wanted is False else self.calibration
 
 @patch
