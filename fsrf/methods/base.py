@@ -69,8 +69,9 @@ class Method(nn.Module):
     uses_unlabelled = False  # True: `loss` is given samples without a label too
     search_space = {}        # what a search may change: {config field: values}
     ablations = {}           # changes whose worth a table shows: {name: {config field: value}}
-    known_from = ''          # which part of its paper could be read, where that was not all of it
-    no_graph = ''            # why `predict` cannot be exported as a graph, where it cannot
+    # which part of its paper could be read, where that was not all; why `predict` is no graph
+    # that can be exported, where it is none
+    known_from = no_graph = ''
     # its name in the registry, set by `build`; what its training knew, by `fit` and `load_method`
     name, meta = None, {}
 

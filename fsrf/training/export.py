@@ -35,7 +35,7 @@ def input_shapes(spec: DataSpec) -> dict[str, tuple]:
     return shapes
 
 def graph_inputs(model: Predictor, samples: object, **options: object) -> dict[str, np.ndarray]:
-    "What an exported file is given for `samples`, which are as `predict` takes them (`as_samples`)."
+    "What an exported file is given for `samples`, as `predict` takes them (see `as_samples`)."
     spec = model.spec
     found = as_samples(samples, spec, aligned=model.meta['aligned'], **options)
     inputs = {}
