@@ -13,5 +13,6 @@ from .cost import *
 from .samples import *
 from .model_card import *
 from .predict import *
+from .streaming import *
 
 __all__ = _public_names(globals())

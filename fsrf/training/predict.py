@@ -9,14 +9,14 @@ __all__ = ['FAR', 'FLAT', 'ENOUGH', 'MOST', 'Predictor', 'scale_faults', 'checkp
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-import numpy as np, pandas as pd
+import numpy as np, pandas as pd, torch
 from fastcore.basics import patch
 from .. import __version__
 from ..core import FsrfError, pick_device, write_atomic
 from ..data.arrays import Statistics, z_scores
 from ..data.dataset import DataSpec, MultimodalDataset
 from ..evaluation.sweep import Sweep
-from ..methods.base import Method, probabilities
+from ..methods.base import Method, probabilities, shape_logits
 from ..methods.checkpoint import load_method, save_method
 from ..missing.conditions import Condition
 from .model_card import model_card
@@ -88,6 +88,13 @@ def scale_faults(found: Samples, statistics: Statistics) -> dict[str, str]:
 
 # %% ../../nbs/6_training/06_predict.ipynb #d68ff6d1
 @patch
+def _warn_of_units(self: Predictor, faults: dict[str, str], stacklevel: int) -> None:
+    for m, fault in faults.items():
+        warnings.warn(f'{m}: {fault}; are these features in the units of '
+                      f'{self.meta["data"]["title"]}? The predictions may mean nothing',
+                      stacklevel=stacklevel)
+
+@patch
 def _scaled(self: Predictor, found: Samples) -> dict[str, np.ndarray]:
     "{modality: (n, T, d)} as the network saw its training data."
     own, wanted = self.statistics, self.meta['standardised']
@@ -98,10 +105,7 @@ def _scaled(self: Predictor, found: Samples) -> dict[str, np.ndarray]:
         if same and wanted: return found.x
         raise FsrfError('features that are standardised by other statistics', where='samples',
                         expected='features as they were measured', do='pass them unscaled')
-    for m, fault in scale_faults(found, own).items():
-        warnings.warn(f'{m}: {fault}; are these features in the units of '
-                      f'{self.meta["data"]["title"]}? The predictions may mean nothing',
-                      stacklevel=4)
+    self._warn_of_units(scale_faults(found, own), stacklevel=5)
     return {m: z_scores(x, *own[m]) for m, x in found.x.items()} if wanted else found.x
 
 # %% ../../nbs/6_training/06_predict.ipynb #6b9f2fcd
@@ -128,25 +132,36 @@ def _dataset(self: Predictor, found: Samples) -> MultimodalDataset:
                              np.zeros(shape, int), ids, self.spec.task, self.class_names)
 
 @patch
-def _outcomes(self: Predictor, data: MultimodalDataset, left: tuple[str, ...]) -> np.ndarray:
-    "Probabilities (n, classes), of a label's 1 (n, labels), or values (n, 1), from what is `left`."
+def _logits(self: Predictor, data: MultimodalDataset, left: tuple[str, ...]) -> torch.Tensor:
+    "The network's answers (n, ...) to what is `left`, on the CPU."
     sweep = Sweep(data, [Condition('inter', left)], split='predict', device=self.device)
-    p = probabilities(self.spec, sweep.logits(self.method)[0].float())
+    return sweep.logits(self.method)[0].float()
+
+@patch
+def _outcomes(self: Predictor, logits: torch.Tensor) -> np.ndarray:
+    "Probabilities (n, classes), of a label's 1 (n, labels), or values (n, 1)."
+    p = probabilities(self.spec, logits)
     if self.spec.task == 'multilabel-binary': p = p[..., 1]
-    return p.reshape(len(data), -1).numpy()
+    return p.flatten(1).numpy()
 
 # %% ../../nbs/6_training/06_predict.ipynb #f3ac8795
 @patch
 def _without_anything(self: Predictor, outcomes: np.ndarray, empty: np.ndarray,
-                      nothing: str) -> None:
-    "Put the prior, or NaN, where a sample is `empty`, in place."
+                      nothing: str) -> np.ndarray:
+    "The outcomes with the prior, or NaN, where a sample is `empty`."
+    prior = self.meta['prior'] if nothing == 'prior' else None
+    known = np.array(np.nan if prior is None else prior, np.float32)
+    return np.where(empty[:, None], known, outcomes)
+
+@patch
+def _warn_of_nothing(self: Predictor, empty: np.ndarray, nothing: str) -> None:
+    "Say that samples are `empty`, and what they get."
     if not empty.any(): return
     prior = self.meta['prior'] if nothing == 'prior' else None
     told = 'NaN' if prior is None else 'the prior, the labels\' shares in training'
     if self.spec.task == 'regression' and prior: told = 'the mean of the training'
     warnings.warn(f'{empty.sum()} of {len(empty)} samples have no frame left to predict from: '
                   f'they get {told}', stacklevel=3)
-    outcomes[empty] = np.nan if prior is None else np.array(prior, np.float32)
 
 # %% ../../nbs/6_training/06_predict.ipynb #820f7db0
 @patch
@@ -176,14 +191,8 @@ def _table(self: Predictor, found: Samples, outcomes: np.ndarray,
 
 # %% ../../nbs/6_training/06_predict.ipynb #25c424d4
 @patch
-def predict(self: Predictor, samples: object, *, without: str | Sequence[str] = (),
-            length: Mapping | None = None, ids: Sequence | None = None, nothing: str = 'prior',
-            nonfinite: str = 'error') -> pd.DataFrame:
-    """A row per sample: id, label and `p(class)` per class (or value), seen, share_seen.
-
-    samples: raw features, any subset of the modalities (see `as_samples`, also for length, ids and
-    nonfinite). without: modalities to leave out. nothing: 'prior' or 'nan', for samples of which
-    nothing is left."""
+def _left(self: Predictor, without: str | Sequence[str], nothing: str) -> tuple[str, ...]:
+    "The modalities that are left; options that mean nothing are errors."
     if nothing not in ('prior', 'nan'):
         raise FsrfError('unknown answer to nothing', where='nothing', expected="'prior' or 'nan'",
                         found=repr(nothing))
@@ -192,20 +201,39 @@ def predict(self: Predictor, samples: object, *, without: str | Sequence[str] = 
     if unknown:
         raise FsrfError('modalities that the network does not know', where='without',
                         expected=', '.join(self.spec.names), found=', '.join(map(str, unknown)))
+    return tuple(m for m in self.spec.names if m not in gone)
+
+@patch
+def _answer(self: Predictor, found: Samples, logits: torch.Tensor, seen: dict[str, np.ndarray],
+            nothing: str) -> pd.DataFrame:
+    "The table from the network's answers (n, ...) to `found`; seen: {modality: frames (n,)}."
+    empty = np.sum(list(seen.values()), 0) == 0
+    outcomes = self._without_anything(self._outcomes(logits), empty, nothing)
+    return self._table(found, outcomes, seen)
+
+# %% ../../nbs/6_training/06_predict.ipynb #8f0002ae
+@patch
+def predict(self: Predictor, samples: object, *, without: str | Sequence[str] = (),
+            length: Mapping | None = None, ids: Sequence | None = None, nothing: str = 'prior',
+            nonfinite: str = 'error') -> pd.DataFrame:
+    """A row per sample: id, label and `p(class)` per class (or value), seen, share_seen.
+
+    samples: raw features, any subset of the modalities (see `as_samples`, also for length, ids and
+    nonfinite). without: modalities to leave out. nothing: 'prior' or 'nan', for samples of which
+    nothing is left."""
+    left = self._left(without, nothing)
+    gone = [m for m in self.spec.names if m not in left]
     found = as_samples(samples, self.spec, length=length, ids=ids, nonfinite=nonfinite,
                        aligned=self.meta['aligned'], without=gone)
     for note in found.notes: warnings.warn(note, stacklevel=2)
-    left = tuple(m for m in self.spec.names if m not in gone)
-    n_outcomes = max(1, len(self.class_names))
-    if not len(found):
-        return self._table(found, np.zeros((0, n_outcomes), np.float32), found.seen())
-    data = self._dataset(found)
-    observed = data.batch().observed
-    seen = {m: observed[m].sum(1).numpy() for m in self.spec.names}
-    outcomes = np.zeros((len(found), n_outcomes), np.float32)
-    if left: outcomes = self._outcomes(data, left)
-    self._without_anything(outcomes, np.sum(list(seen.values()), 0) == 0, nothing)
-    return self._table(found, outcomes, seen)
+    logits = shape_logits(self.spec, torch.zeros(len(found), self.spec.n_outputs))
+    seen = found.seen()
+    if len(found):
+        data = self._dataset(found)
+        seen = {m: here.sum(1).numpy() for m, here in data.batch().observed.items()}
+        if left: logits = self._logits(data, left)
+        self._warn_of_nothing(np.sum(list(seen.values()), 0) == 0, nothing)
+    return self._answer(found, logits, seen, nothing)
 
 # %% ../../nbs/6_training/06_predict.ipynb #6188f20f
 def checkpoint_file(path: str | Path) -> Path:
