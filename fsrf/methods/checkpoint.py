@@ -127,6 +127,16 @@ def _check_facts(head: dict, spec: DataSpec, path: str | Path) -> None:
         raise FsrfError('a damaged checkpoint', where=path, found=', '.join(wrong),
                         expected='facts that fit the modalities and classes')
 
+def _good_calibration(found: dict, spec: DataSpec) -> bool:
+    "Scales that fit the modalities and labels, and their errors, where they were measured."
+    rows = spec.n_classes if spec.task == 'multilabel-binary' else 1
+    weights, errors = found['weights'], found.get('errors', {})
+    fits = len(weights) == rows and all(_numbers(w, 2 + len(spec.modalities)) for w in weights)
+    measured = all(_numbers(pair, 2) for of in errors.values() for pair in of.values())
+    sizes = [found['level'], found['nothing'], found['samples']]
+    measured &= set(errors) in (set(), {'subsets', 'rates'})
+    return fits and measured and _numbers(sizes, 3, True) and isinstance(found['samples'], int)
+
 def _good_facts(head: dict, spec: DataSpec) -> dict[str, bool]:
     "{fact: is it of its kind?}"
     columns, lengths, data = head['columns'], head['typical_length'], head['data']
@@ -137,6 +147,7 @@ def _good_facts(head: dict, spec: DataSpec) -> dict[str, bool]:
     good['prior'] = head['prior'] is None or _numbers(head['prior'], outcomes)
     good['data'] = (isinstance(data, dict) and all(isinstance(data[k], str) for k in _TEXTS)
                     and all(isinstance(data[k], int) for k in ('samples', 'labelled')))
+    if 'calibration' in head: good['calibration'] = _good_calibration(head['calibration'], spec)
     kinds = dict(units=dict, train=dict, seed=int, standardised=bool, aligned=bool)
     return good | {name: isinstance(head[name], kind) for name, kind in kinds.items()}
 

@@ -20,6 +20,7 @@ from ..methods.base import Method, build
 from ..methods.checkpoint import save_method
 from ..report.table import headline
 from .spec import RunSpec, checkpoint_name
+from ..training.calibration import calibrate, measure_calibration
 from ..training.fit import TrainConfig, fit
 from ..training.model_card import score_summary
 
@@ -47,8 +48,9 @@ def train_and_test(ds: MultimodalDataset, spec: RunSpec, fold: int | None, folde
     parts = ds.parts(number, spec.repeat)
     start = time.perf_counter()
     with seeded('init', spec.seed, number): net = build(spec.method, spec.config, ds.spec)
+    chosen = []      # the network to which the validation part is new
     history = fit(net, parts['train'], parts['valid'], train, seed=spec.seed, device=spec.device,
-                  unlabelled=parts.get('unlabelled'), progress=progress,
+                  unlabelled=parts.get('unlabelled'), progress=progress, look=chosen.append,
                   run_dir=folder/'training'/f'fold{number}')
     seconds = time.perf_counter() - start
 
@@ -58,7 +60,9 @@ def train_and_test(ds: MultimodalDataset, spec: RunSpec, fold: int | None, folde
     rows, logits = evaluate(net, parts['test'], evaluation, device=spec.device,
                             meta=dict(identity, checkpoint_sha256='', seconds=seconds))
     scores = score_summary(rows, headline(rows))            # a checkpoint knows its scores
-    net.meta |= dict(identity, scores=scores)
+    net.meta = dict(net.meta, **identity, scores=scores)
+    calibrate(net, parts['valid'], evaluation, chosen=chosen[0], device=spec.device)
+    measure_calibration(net, parts['test'], evaluation, logits)
     checkpoint = save_method(net, folder/checkpoint_name(fold))
     rows['checkpoint_sha256'] = hash_file(checkpoint)
     predictions = predictions_table(parts['test'], evaluation, logits)

@@ -8,7 +8,7 @@ __all__ = ['TrainConfig', 'validation_sweep', 'validate', 'steps_per_epoch', 'ep
 
 # %% ../../nbs/6_training/02_fit.ipynb #a1cefad1
 import copy, dataclasses, math, time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice, repeat
 from pathlib import Path
@@ -248,13 +248,15 @@ def _check_unlabelled(unlabelled: MultimodalDataset | None, train: MultimodalDat
 # %% ../../nbs/6_training/02_fit.ipynb #c27caaf5
 def fit(method: Method, train: MultimodalDataset, valid: MultimodalDataset, config: TrainConfig, *,
         seed: int, unlabelled: MultimodalDataset | None = None, run_dir: Path | str | None = None,
-        device: str = 'auto', progress: bool = True) -> list[dict]:
+        device: str = 'auto', progress: bool = True,
+        look: Callable[[Method], object] | None = None) -> list[dict]:
     """Train `method` on `train`, choose the epoch on `valid`; it holds that epoch's weights then.
 
     `unlabelled` goes to a method (or a teacher) that uses samples without a label, and to no other.
     Returns the history, a dict per epoch: epoch, loss and its parts, valid (the score), seconds.
     With `run_dir`, a run that was cut off goes on after its last epoch and ends as if it had
-    not been."""
+    not been. `look` is called with the network to which `valid` is new: `method`, or with
+    `config.refit` the copy that did the choosing."""
     if method.spec != train.spec:
         raise FsrfError('method and data differ', expected=method.spec, found=train.spec)
     _check_unlabelled(unlabelled, train)
@@ -262,8 +264,11 @@ def fit(method: Method, train: MultimodalDataset, valid: MultimodalDataset, conf
     run_dir = Path(run_dir) if run_dir else None
     how = dict(config=config, seed=seed, device=pick_device(device), progress=progress,
                unlabelled=unlabelled)
-    if not config.refit: return _fit(method, train, valid, run_dir=run_dir, **how)[0]
-    history, lengths = _fit(copy.deepcopy(method), train, valid,
-                            run_dir=run_dir and run_dir/'choose', **how)
-    _fit(method, train, valid, final=joined(train, valid), lengths=lengths, run_dir=run_dir, **how)
+    chosen = copy.deepcopy(method) if config.refit else method
+    history, lengths = _fit(chosen, train, valid, **how,
+                            run_dir=run_dir/'choose' if run_dir and config.refit else run_dir)
+    if look: look(chosen)
+    if config.refit:
+        _fit(method, train, valid, final=joined(train, valid), lengths=lengths, run_dir=run_dir,
+             **how)
     return history

@@ -106,12 +106,31 @@ def _scores(method: Method, rows: pd.DataFrame | None) -> str:
             'this one run; no interval and no floors, since no other runs were given.\n\n'
             + _markdown(((k, f'{v:.3f}') for k, v in cells.items()), ('what is there', 'score')))
 
+# %% ../../nbs/6_training/05_model_card.ipynb #8c25163a
+def _calibration(method: Method) -> str:
+    "Whether probabilities (a value's standard deviation) can be trusted, and what was measured."
+    found = method.meta.get('calibration')
+    if not found:
+        return ('Not calibrated: probabilities are those of the network, as sure of themselves as '
+                'it happens to be.')
+    what, before = 'Probabilities are calibrated', 'as the network says'
+    if method.spec.task == 'regression':
+        what, before = 'Values have a standard deviation (`sd`)', 'one deviation for all'
+    told = (f'{what}, by what was seen of a sample, learned from {found["samples"]} validation '
+            'samples.')
+    errors = found.get('errors')
+    if not errors: return f'{told} How well that works was not measured.'
+    cells = errors['subsets'] | {f'{p} of the frames missing': v for p, v in errors['rates'].items()}
+    return (f'{told} Calibration error on the test part (0 at best; a few hundredths are to be '
+            'expected of perfect ones, more of few samples):\n\n'
+            + _markdown(((k, *(f'{v:.3f}' for v in pair)) for k, pair in cells.items()),
+                        ('what is there', before, 'calibrated')))
+
 # %% ../../nbs/6_training/05_model_card.ipynb #e4f91aee
 _LIMITS = """- Features must come from the extractors of the training data, in its units:
   `predict` standardises them by the training's columns, and warns where they are far from these.
 - Frames behind the longest training sequence are cut. A sample of which nothing is left gets the
   prior.
-- Probabilities are those of the network: they are not calibrated unless a page says so.
 - Scores hold for data like the test part: other speakers, languages, topics or recordings can be
   much harder."""
 
@@ -135,7 +154,7 @@ def model_card(method: Method, rows: pd.DataFrame | str | Path | None = None, *,
     title = f'{method.name} on {method.meta["data"]["title"]}'
     parts = {'Intended use': _USE, 'Input': _inputs(method), 'Output': _outputs(method),
              'Training': _training(method, library), 'Scores': _scores(method, rows),
-             'Limits': _LIMITS,
+             'Calibration': _calibration(method), 'Limits': _LIMITS,
              'How to use it': "```python\nimport fsrf\n\nmodel = fsrf.load('this folder')\n"
                               "table = model.predict('samples.npz')\n```"}
     text = '\n\n'.join(f'## {name}\n\n{part}' for name, part in parts.items())

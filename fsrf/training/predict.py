@@ -15,6 +15,7 @@ from .. import __version__
 from ..core import FsrfError, pick_device, write_atomic
 from ..data.arrays import Statistics, z_scores
 from ..data.dataset import DataSpec, MultimodalDataset
+from ..evaluation.calibration import Calibration, calibration_from
 from ..evaluation.sweep import Sweep
 from ..methods.base import Method, probabilities, shape_logits
 from ..methods.checkpoint import load_method, save_method
@@ -46,6 +47,12 @@ class Predictor:
         return self.method.meta
 
     @property
+    def calibration(self) -> Calibration | None:
+        "Temperatures (a regression's standard deviations) by what was seen; None: not calibrated."
+        found = self.meta.get('calibration')
+        return calibration_from(found) if found else None
+
+    @property
     def statistics(self) -> Statistics:
         "{modality: (mean, standard deviation)} of the training columns."
         columns = self.meta['columns']
@@ -61,7 +68,8 @@ class Predictor:
     def __repr__(self) -> str:
         inputs = ', '.join(f'{s.name} ({s.dim})' for s in self.spec.modalities)
         data = self.meta['data']['title']
-        return f'{self.method.name}, trained on {data}: {inputs} -> {self.spec.task}'
+        known = 'calibrated' if self.calibration else 'not calibrated'
+        return f'{self.method.name}, trained on {data}: {inputs} -> {self.spec.task}, {known}'
 
 # %% ../../nbs/6_training/06_predict.ipynb #e80c213f
 FAR, FLAT = 10., .05        # standard deviations: too many, too few
@@ -133,7 +141,8 @@ def _dataset(self: Predictor, found: Samples) -> MultimodalDataset:
 
 @patch
 def _logits(self: Predictor, data: MultimodalDataset, left: tuple[str, ...]) -> torch.Tensor:
-    "The network's answers (n, ...) to what is `left`, on the CPU."
+    "The network's logits (n, ...) from what is `left`; zeros where nothing is."
+    if not left: return shape_logits(self.spec, torch.zeros(len(data), self.spec.n_outputs))
     sweep = Sweep(data, [Condition('inter', left)], split='predict', device=self.device)
     return sweep.logits(self.method)[0].float()
 
@@ -142,16 +151,15 @@ def _outcomes(self: Predictor, logits: torch.Tensor) -> np.ndarray:
     "Probabilities (n, classes), of a label's 1 (n, labels), or values (n, 1)."
     p = probabilities(self.spec, logits)
     if self.spec.task == 'multilabel-binary': p = p[..., 1]
-    return p.flatten(1).numpy()
+    return p.reshape(len(p), max(1, len(self.class_names))).numpy()
 
 # %% ../../nbs/6_training/06_predict.ipynb #f3ac8795
 @patch
 def _without_anything(self: Predictor, outcomes: np.ndarray, empty: np.ndarray,
-                      nothing: str) -> np.ndarray:
-    "The outcomes with the prior, or NaN, where a sample is `empty`."
+                      nothing: str) -> None:
+    "Put the prior, or NaN, where a sample is `empty`, in place."
     prior = self.meta['prior'] if nothing == 'prior' else None
-    known = np.array(np.nan if prior is None else prior, np.float32)
-    return np.where(empty[:, None], known, outcomes)
+    outcomes[empty] = np.nan if prior is None else np.array(prior, np.float32)
 
 @patch
 def _warn_of_nothing(self: Predictor, empty: np.ndarray, nothing: str) -> None:
@@ -175,27 +183,35 @@ def _labels(self: Predictor, outcomes: np.ndarray) -> list:
     return [told(p) for p in outcomes]
 
 @patch
-def _table(self: Predictor, found: Samples, outcomes: np.ndarray,
-           seen: dict[str, np.ndarray]) -> pd.DataFrame:
-    columns = dict(id=found.ids)
+def _table(self: Predictor, ids: Sequence[str], shares: np.ndarray, outcomes: np.ndarray,
+           labels: list, sd: np.ndarray | None) -> pd.DataFrame:
+    columns = dict(id=ids)
     if self.spec.task == 'regression': columns['value'] = outcomes[:, 0]
     else:
-        columns['label'] = self._labels(outcomes)
+        columns['label'] = labels
         columns |= {f'p({name})': outcomes[:, i] for i, name in enumerate(self.class_names)}
-    here = np.stack([seen[m] > 0 for m in self.spec.names], 1)
+    if sd is not None: columns['sd'] = sd
     names = np.array(self.spec.names)
-    columns['seen'] = ['+'.join(names[row]) or 'nothing' for row in here]
-    shares = [seen[m]/np.maximum(found.given[m], 1) for m in self.spec.names]
-    columns['share_seen'] = np.mean(shares, 0)
+    columns['seen'] = ['+'.join(names[row]) or 'nothing' for row in shares > 0]
+    columns['share_seen'] = shares.mean(1)
     return pd.DataFrame(columns)
 
-# %% ../../nbs/6_training/06_predict.ipynb #25c424d4
+# %% ../../nbs/6_training/06_predict.ipynb #6b4dc681
 @patch
-def _left(self: Predictor, without: str | Sequence[str], nothing: str) -> tuple[str, ...]:
-    "The modalities that are left; options that mean nothing are errors."
+def _calibration(self: Predictor, nothing: str, wanted: bool | None) -> Calibration | None:
+    "The calibration to use; errors for options that do not exist, or ask for what is not there."
     if nothing not in ('prior', 'nan'):
         raise FsrfError('unknown answer to nothing', where='nothing', expected="'prior' or 'nan'",
                         found=repr(nothing))
+    if wanted and not self.calibration:
+        raise FsrfError('this network is not calibrated', where='calibrated', found=repr(wanted),
+                        expected='None or False',
+                        do='calibrate(model.method, valid) of fsrf.training, on its validation part')
+    return None if wanted is False else self.calibration
+
+@patch
+def _left(self: Predictor, without: str | Sequence[str]) -> tuple[str, ...]:
+    "The modalities that are left; one that the network does not know is an error."
     gone = (without,) if isinstance(without, str) else tuple(without)
     unknown = [m for m in gone if m not in self.spec.names]
     if unknown:
@@ -204,36 +220,50 @@ def _left(self: Predictor, without: str | Sequence[str], nothing: str) -> tuple[
     return tuple(m for m in self.spec.names if m not in gone)
 
 @patch
-def _answer(self: Predictor, found: Samples, logits: torch.Tensor, seen: dict[str, np.ndarray],
-            nothing: str) -> pd.DataFrame:
-    "The table from the network's answers (n, ...) to `found`; seen: {modality: frames (n,)}."
-    empty = np.sum(list(seen.values()), 0) == 0
-    outcomes = self._without_anything(self._outcomes(logits), empty, nothing)
-    return self._table(found, outcomes, seen)
+def _answers(self: Predictor, ids: Sequence[str], logits: torch.Tensor, shares: np.ndarray,
+             nothing: str, calibration: Calibration | None) -> pd.DataFrame:
+    "The table of n samples from logits (n, ...) and the share seen of each modality (n, M)."
+    empty, sd = shares.sum(1) == 0, None
+    outcomes = self._outcomes(logits)
+    self._without_anything(outcomes, empty, nothing)
+    labels = [] if self.spec.task == 'regression' else self._labels(outcomes)
+    if calibration and self.spec.task == 'regression':
+        sd = calibration.scale(shares)[:, 0]
+        sd[empty] = calibration.nothing if nothing == 'prior' else np.nan
+    elif calibration:
+        tempered = torch.from_numpy(calibration.tempered(logits, shares)).float()
+        outcomes[~empty] = self._outcomes(tempered)[~empty]
+    return self._table(ids, shares, outcomes, labels, sd)
 
-# %% ../../nbs/6_training/06_predict.ipynb #8f0002ae
+
+
+# %% ../../nbs/6_training/06_predict.ipynb #25c424d4
 @patch
 def predict(self: Predictor, samples: object, *, without: str | Sequence[str] = (),
             length: Mapping | None = None, ids: Sequence | None = None, nothing: str = 'prior',
-            nonfinite: str = 'error') -> pd.DataFrame:
-    """A row per sample: id, label and `p(class)` per class (or value), seen, share_seen.
+            nonfinite: str = 'error', calibrated: bool | None = None) -> pd.DataFrame:
+    """A row per sample: id, label and `p(class)` per class (or value and sd), seen, share_seen.
 
     samples: raw features, any subset of the modalities (see `as_samples`, also for length, ids and
     nonfinite). without: modalities to leave out. nothing: 'prior' or 'nan', for samples of which
-    nothing is left."""
-    left = self._left(without, nothing)
+    nothing is left. calibrated: None, where the network is; False: what the network itself says, as
+    in its evaluation; True: an error where it is not. sd: the standard deviation of the value's
+    error, where calibrated."""
+    calibration = self._calibration(nothing, calibrated)
+    left = self._left(without)
     gone = [m for m in self.spec.names if m not in left]
     found = as_samples(samples, self.spec, length=length, ids=ids, nonfinite=nonfinite,
                        aligned=self.meta['aligned'], without=gone)
     for note in found.notes: warnings.warn(note, stacklevel=2)
-    logits = shape_logits(self.spec, torch.zeros(len(found), self.spec.n_outputs))
-    seen = found.seen()
-    if len(found):
-        data = self._dataset(found)
-        seen = {m: here.sum(1).numpy() for m, here in data.batch().observed.items()}
-        if left: logits = self._logits(data, left)
-        self._warn_of_nothing(np.sum(list(seen.values()), 0) == 0, nothing)
-    return self._answer(found, logits, seen, nothing)
+    if not len(found):
+        logits = shape_logits(self.spec, torch.zeros(0, self.spec.n_outputs))
+        return self._answers([], logits, np.zeros((0, len(self.spec.names))), nothing, calibration)
+    data = self._dataset(found)
+    observed = data.batch().observed
+    shares = np.stack([observed[m].sum(1).numpy()/np.maximum(found.given[m], 1)
+                       for m in self.spec.names], 1)
+    self._warn_of_nothing(shares.sum(1) == 0, nothing)
+    return self._answers(found.ids, self._logits(data, left), shares, nothing, calibration)
 
 # %% ../../nbs/6_training/06_predict.ipynb #6188f20f
 def checkpoint_file(path: str | Path) -> Path:

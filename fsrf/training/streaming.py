@@ -316,14 +316,15 @@ def _logits(self: StreamingPredictor, found: Samples, left: Sequence[str]) -> to
 
 # %% ../../nbs/6_training/09_streaming.ipynb #a4f4a353
 @patch
-def predict(self: StreamingPredictor, *, without: str | Sequence[str] = (),
-            nothing: str = 'prior') -> pd.DataFrame:
+def predict(self: StreamingPredictor, *, without: str | Sequence[str] = (), nothing: str = 'prior',
+            calibrated: bool | None = None) -> pd.DataFrame:
     """The row that `model.predict` gives for what has arrived: see there, also for the options.
 
     Where nothing has arrived yet, no warning says so; `seen` does."""
-    left = self.model._left(without, nothing)
+    model = self.model
+    calibration, left = model._calibration(nothing, calibrated), model._left(without)
     with self._lock:
         found = self._sample()
         logits = self._logits(found, left).float().cpu()
-        seen = {m: np.array([view.seen if m in left else 0]) for m, view in self._views.items()}
-    return self.model._answer(found, logits, seen, nothing)
+        shares = [view.seen*(m in left)/max(view.n, 1) for m, view in self._views.items()]
+    return model._answers(found.ids, logits, np.array([shares]), nothing, calibration)
