@@ -24,7 +24,7 @@ SLOW = """
     5_evaluation/11_evaluate 6_training/02_fit 6_training/03_cost 6_training/06_predict
     8_runs/02_forks 8_runs/03_kernels
     8_runs/04_cluster 8_runs/09_status explanations/factors explanations/reproduction_report
-    tutorials/predict tutorials/more_modalities
+    tutorials/predict tutorials/more_modalities tutorials/streaming
 """.split()
 
 

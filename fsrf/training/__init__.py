@@ -15,5 +15,6 @@ from .model_card import *
 from .predict import *
 from .calibration import *
 from .export import *
+from .streaming import *
 
 __all__ = _public_names(globals())

@@ -97,6 +97,13 @@ def scale_faults(found: Samples, statistics: Statistics) -> dict[str, str]:
 
 # %% ../../nbs/6_training/06_predict.ipynb #d68ff6d1
 @patch
+def _warn_of_units(self: Predictor, faults: dict[str, str], stacklevel: int) -> None:
+    for m, fault in faults.items():
+        warnings.warn(f'{m}: {fault}; are these features in the units of '
+                      f'{self.meta["data"]["title"]}? The predictions may mean nothing',
+                      stacklevel=stacklevel)
+
+@patch
 def _scaled(self: Predictor, found: Samples) -> dict[str, np.ndarray]:
     "{modality: (n, T, d)} as the network saw its training data."
     own, wanted = self.statistics, self.meta['standardised']
@@ -107,10 +114,7 @@ def _scaled(self: Predictor, found: Samples) -> dict[str, np.ndarray]:
         if same and wanted: return found.x
         raise FsrfError('features that are standardised by other statistics', where='samples',
                         expected='features as they were measured', do='pass them unscaled')
-    for m, fault in scale_faults(found, own).items():
-        warnings.warn(f'{m}: {fault}; are these features in the units of '
-                      f'{self.meta["data"]["title"]}? The predictions may mean nothing',
-                      stacklevel=4)
+    self._warn_of_units(scale_faults(found, own), stacklevel=5)
     return {m: z_scores(x, *own[m]) for m, x in found.x.items()} if wanted else found.x
 
 # %% ../../nbs/6_training/06_predict.ipynb #6b9f2fcd
@@ -155,13 +159,18 @@ def _outcomes(self: Predictor, logits: torch.Tensor) -> np.ndarray:
 def _without_anything(self: Predictor, outcomes: np.ndarray, empty: np.ndarray,
                       nothing: str) -> None:
     "Put the prior, or NaN, where a sample is `empty`, in place."
+    prior = self.meta['prior'] if nothing == 'prior' else None
+    outcomes[empty] = np.nan if prior is None else np.array(prior, np.float32)
+
+@patch
+def _warn_of_nothing(self: Predictor, empty: np.ndarray, nothing: str) -> None:
+    "Say that samples are `empty`, and what they get."
     if not empty.any(): return
     prior = self.meta['prior'] if nothing == 'prior' else None
     told = 'NaN' if prior is None else 'the prior, the labels\' shares in training'
     if self.spec.task == 'regression' and prior: told = 'the mean of the training'
     warnings.warn(f'{empty.sum()} of {len(empty)} samples have no frame left to predict from: '
-                  f'they get {told}', stacklevel=4)
-    outcomes[empty] = np.nan if prior is None else np.array(prior, np.float32)
+                  f'they get {told}', stacklevel=3)
 
 # %% ../../nbs/6_training/06_predict.ipynb #820f7db0
 @patch
@@ -202,6 +211,16 @@ def _calibration(self: Predictor, nothing: str, wanted: bool | None) -> Calibrat
     return None if wanted is False else self.calibration
 
 @patch
+def _left(self: Predictor, without: str | Sequence[str]) -> tuple[str, ...]:
+    "The modalities that are left; one that the network does not know is an error."
+    gone = (without,) if isinstance(without, str) else tuple(without)
+    unknown = [m for m in gone if m not in self.spec.names]
+    if unknown:
+        raise FsrfError('modalities that the network does not know', where='without',
+                        expected=', '.join(self.spec.names), found=', '.join(map(str, unknown)))
+    return tuple(m for m in self.spec.names if m not in gone)
+
+@patch
 def _answers(self: Predictor, ids: Sequence[str], logits: torch.Tensor, shares: np.ndarray,
              nothing: str, calibration: Calibration | None) -> pd.DataFrame:
     "The table of n samples from logits (n, ...) and the share seen of each modality (n, M)."
@@ -218,6 +237,7 @@ def _answers(self: Predictor, ids: Sequence[str], logits: torch.Tensor, shares: 
     return self._table(ids, shares, outcomes, labels, sd)
 
 
+
 # %% ../../nbs/6_training/06_predict.ipynb #25c424d4
 @patch
 def predict(self: Predictor, samples: object, *, without: str | Sequence[str] = (),
@@ -231,15 +251,11 @@ def predict(self: Predictor, samples: object, *, without: str | Sequence[str] = 
     in its evaluation; True: an error where it is not. sd: the standard deviation of the value's
     error, where calibrated."""
     calibration = self._calibration(nothing, calibrated)
-    gone = (without,) if isinstance(without, str) else tuple(without)
-    unknown = [m for m in gone if m not in self.spec.names]
-    if unknown:
-        raise FsrfError('modalities that the network does not know', where='without',
-                        expected=', '.join(self.spec.names), found=', '.join(map(str, unknown)))
+    left = self._left(without)
+    gone = [m for m in self.spec.names if m not in left]
     found = as_samples(samples, self.spec, length=length, ids=ids, nonfinite=nonfinite,
                        aligned=self.meta['aligned'], without=gone)
     for note in found.notes: warnings.warn(note, stacklevel=2)
-    left = tuple(m for m in self.spec.names if m not in gone)
     if not len(found):
         logits = shape_logits(self.spec, torch.zeros(0, self.spec.n_outputs))
         return self._answers([], logits, np.zeros((0, len(self.spec.names))), nothing, calibration)
@@ -247,6 +263,7 @@ def predict(self: Predictor, samples: object, *, without: str | Sequence[str] = 
     observed = data.batch().observed
     shares = np.stack([observed[m].sum(1).numpy()/np.maximum(found.given[m], 1)
                        for m in self.spec.names], 1)
+    self._warn_of_nothing(shares.sum(1) == 0, nothing)
     return self._answers(found.ids, self._logits(data, left), shares, nothing, calibration)
 
 # %% ../../nbs/6_training/06_predict.ipynb #6188f20f

@@ -4,7 +4,7 @@
     make bench ARGS="--full-grid --keep"      writes data/results/bench.json too, which
                                               nbs/explanations/speed.ipynb shows
 
-Each subject is a module of this folder and runs alone too: step, share, seeds, store, grid.
+Each subject is a module of this folder and runs alone too: step, share, seeds, stream, store, grid.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import seeds
 import share
 import step
 import store
+import stream
 import torch
 from sizes import processor
 
@@ -49,6 +50,7 @@ def main() -> None:
     out = step.bench(a.rounds, a.batch, a.frames)
     out |= share.bench()
     out |= seeds.bench()
+    out |= stream.bench()
     if a.store:
         out |= store.bench()
     if a.grid:
