@@ -121,7 +121,13 @@ def _lengths_in(given, key, m, frames, n, notes):
                      f'{frames} (first: row {cut[0]}, {given[cut[0]]:g})')
     return np.minimum(given, frames).astype(np.int64)
 
-# %% ../../nbs/1_data/10_columns.ipynb #5cdd0585
+# %% ../../nbs/1_data/10_columns.ipynb #aedac0b9
+def _packages(how):
+    packages = how.get('packages')
+    if not isinstance(packages, dict): return packages
+    return ', '.join(f'{name} {version}' for name, version in packages.items())
+
+# %% ../../nbs/1_data/10_columns.ipynb #f0bd49d0
 def extraction_notes(columns: Columns) -> list[str]:
     "Sentences on how `fsrf extract` made the features; none where an npz does not say so."
     try: made = json.loads(str(columns['extraction']))
@@ -129,8 +135,3 @@ def extraction_notes(columns: Columns) -> list[str]:
     if not isinstance(made, dict): return []
     told = [(m, how) for m, how in list(made.items())[:8] if isinstance(how, dict)]
     return [f'{m}: extracted as {how.get("kind")} by {_packages(how)}'[:300] for m, how in told]
-
-def _packages(how):
-    packages = how.get('packages')
-    if not isinstance(packages, dict): return packages
-    return ', '.join(f'{name} {version}' for name, version in packages.items())

@@ -121,6 +121,7 @@ def _source(one: Utterance, m: str) -> Path:
 
 # %% ../../../nbs/1_data/files/33_utterances.ipynb #daba4f04
 def sources_of(found: list[Utterance], m: str) -> tuple[dict[str, Path], dict[str, Missing]]:
+    "({id: the file of the modality}, {id: why there is none})."
     files, missing = {}, {}
     for one in found:
         try: files[one.id] = _source(one, m)
