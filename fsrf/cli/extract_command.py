@@ -8,12 +8,13 @@ __all__ = ['add_extract', 'command_extract']
 # %% ../../nbs/9_cli/07_extract_command.ipynb #ae5a0c57
 import argparse, dataclasses
 
-# %% ../../nbs/9_cli/07_extract_command.ipynb #65dcd931
+# %% ../../nbs/9_cli/07_extract_command.ipynb #a4637f27
 _KINDS = dict(audio="egemaps (of opensmile; auto, where that is installed), logmel or none",
               visual='descriptors (auto: colours, edges and movement) or none',
               language='wordllama (auto, where that is installed: token vectors), hashed '
                        '(spellings), vectors (of the file that --vectors names) or none')
 
+# %% ../../nbs/9_cli/07_extract_command.ipynb #0906212d
 def add_extract(commands: argparse._SubParsersAction) -> None:
     "Add `fsrf extract` to the commands."
     parser = commands.add_parser(
@@ -37,7 +38,7 @@ def add_extract(commands: argparse._SubParsersAction) -> None:
     add('--quiet', action='store_true', help='no progress bar')
     parser.set_defaults(function=command_extract)
 
-# %% ../../nbs/9_cli/07_extract_command.ipynb #42950dc1
+# %% ../../nbs/9_cli/07_extract_command.ipynb #059056a8
 def command_extract(args: argparse.Namespace) -> int:
     "Extract features from a folder; returns the exit code."
     from fsrf.data.files.raw_folder import Extraction, extract
@@ -51,6 +52,7 @@ def command_extract(args: argparse.Namespace) -> int:
     print(f'{args.out}; next: {way}')
     return 0
 
+# %% ../../nbs/9_cli/07_extract_command.ipynb #9b1ec706
 def _made(told: dict | None) -> str:
     "How a modality was made, in a line."
     if told is None: return ''

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['Columns', 'NAMES', 'CLIPS', 'names_of', 'column', 'one_of', 'is_length', 'is_column', 'per_sample', 'split_of',
-           'folds_of', 'unlabelled_in', 'lengths_of']
+           'folds_of', 'unlabelled_in', 'lengths_of', 'extraction_notes']
 
 # %% ../../nbs/1_data/10_columns.ipynb #eef458c3
+import json
 from collections.abc import Mapping
 from typing import NoReturn
 import numpy as np
@@ -119,3 +120,18 @@ def _lengths_in(given, key, m, frames, n, notes):
         notes.append(f'{m}: {len(cut)} lengths are beyond its {frames} frames and count as '
                      f'{frames} (first: row {cut[0]}, {given[cut[0]]:g})')
     return np.minimum(given, frames).astype(np.int64)
+
+# %% ../../nbs/1_data/10_columns.ipynb #aedac0b9
+def _packages(how):
+    packages = how.get('packages')
+    if not isinstance(packages, dict): return packages
+    return ', '.join(f'{name} {version}' for name, version in packages.items())
+
+# %% ../../nbs/1_data/10_columns.ipynb #f0bd49d0
+def extraction_notes(columns: Columns) -> list[str]:
+    "Sentences on how `fsrf extract` made the features; none where an npz does not say so."
+    try: made = json.loads(str(columns['extraction']))
+    except (KeyError, ValueError, RecursionError): return []
+    if not isinstance(made, dict): return []
+    told = [(m, how) for m, how in list(made.items())[:8] if isinstance(how, dict)]
+    return [f'{m}: extracted as {how.get("kind")} by {_packages(how)}'[:300] for m, how in told]

@@ -34,13 +34,14 @@ def checked_file(path: Path | str, most: int) -> int:
     if info.st_size > most: raise Missing(f'it has {info.st_size} bytes, more than {most}')
     return info.st_size
 
-# %% ../../../nbs/1_data/files/28_media.ipynb #459a0e68
+# %% ../../../nbs/1_data/files/28_media.ipynb #c78c0867
 MOST_BYTES = 2**31                   # of a recording
 _STREAMED = 0xffffff00               # a size from here on was not known when it was written
 _KINDS = [(rb'RIFF....WAVE', 'wav'), (rb'fLaC', 'flac'), (rb'ID3|\xff[\xe2-\xff]', 'mp3'),
           (rb'OggS', 'ogg'), (rb'....(ftyp|moov|mdat|wide|skip)', 'mov'), (rb'RIFF....AVI ', 'avi'),
           (rb'\x1a\x45\xdf\xa3', 'matroska')]
 
+# %% ../../../nbs/1_data/files/28_media.ipynb #ab4f6aa2
 def media_kind(path: Path | str) -> str:
     "'wav', 'flac', 'mp3', 'ogg', 'mov' (also mp4 and m4a), 'avi' or 'matroska' (also webm)."
     size = checked_file(path, MOST_BYTES)
@@ -75,9 +76,10 @@ def _check_length(container: 'av.container.InputContainer', found: float, limit:
     told = min(container.duration/1e6, limit)
     if found < .9*told - .2: raise Missing(f'it is cut off: {found:.1f} of {told:.1f} s are there')
 
-# %% ../../../nbs/1_data/files/28_media.ipynb #3367da2f
+# %% ../../../nbs/1_data/files/28_media.ipynb #aa7528d2
 SOUND_RATE = 16_000
 
+# %% ../../../nbs/1_data/files/28_media.ipynb #6505dfcd
 def sound_of(path: Path | str, seconds: float = 60.) -> tuple[np.ndarray, tuple[str, ...]]:
     "(samples (n,) float32 at 16 kHz, notes) of the first sound track of a recording."
     import av
@@ -99,13 +101,14 @@ def sound_of(path: Path | str, seconds: float = 60.) -> tuple[np.ndarray, tuple[
     notes = (f'only its first {seconds:g} s were read',) if n > limit else ()
     return np.nan_to_num(samples[:limit]), notes
 
-# %% ../../../nbs/1_data/files/28_media.ipynb #05ffc606
+# %% ../../../nbs/1_data/files/28_media.ipynb #3612bf2a
 MOST_PIXELS = 2**24                  # of a picture: 5456 x 3072
 SMALL = (128, 96)                    # width and height of what is looked at
 
 def _check_picture(width: int, height: int) -> None:
     if not 0 < width*height <= MOST_PIXELS: raise Missing(f'its pictures are {width} x {height}')
 
+# %% ../../../nbs/1_data/files/28_media.ipynb #71781128
 def pictures_of(path: Path | str, seconds: float = 60.,
                 rate: float = 10.) -> tuple[list[np.ndarray], tuple[str, ...]]:
     "(pictures (96, 128, 3) uint8 in the order blue, green, red, `rate` a second; notes)."
@@ -128,5 +131,6 @@ def pictures_of(path: Path | str, seconds: float = 60.,
     if not pictures: raise Missing('it has no picture that can be decoded')
     return pictures, (f'only its first {seconds:g} s were read',) if cut else ()
 
+# %% ../../../nbs/1_data/files/28_media.ipynb #f8fb4b3a
 def _small(frame: 'av.VideoFrame') -> np.ndarray:
     return frame.reformat(width=SMALL[0], height=SMALL[1], format='bgr24').to_ndarray()

@@ -6,13 +6,12 @@
 __all__ = []
 
 # %% ../../../nbs/1_data/files/23_own_files.ipynb #a0bef171
-import json
 from collections import Counter
 from pathlib import Path
 import numpy as np
 from ..arrays import is_label_name
-from ..columns import CLIPS, NAMES, column, folds_of, is_column, is_length, lengths_of
-from ..columns import names_of, per_sample, split_of, unlabelled_in
+from ..columns import CLIPS, NAMES, column, extraction_notes, folds_of, is_column
+from ..columns import is_length, lengths_of, names_of, per_sample, split_of, unlabelled_in
 from . import containers
 from .containers import allowance, file_size, read_table
 from .file_labels import Labels, labels_of, told_labels
@@ -161,20 +160,6 @@ def _most_rows(columns):
     rows = Counter(len(a) for a in columns.values() if a.ndim)
     return rows.most_common(1)[0][0] if rows else 0
 
-# %% ../../../nbs/1_data/files/23_own_files.ipynb #e4722af0
-def _extraction(columns):
-    "Sentences on how `fsrf extract` made the features; none where an npz does not say so."
-    try: made = json.loads(str(columns['extraction']))
-    except (KeyError, ValueError, RecursionError): return []
-    if not isinstance(made, dict): return []
-    told = [(m, how) for m, how in list(made.items())[:8] if isinstance(how, dict)]
-    return [f'{m}: extracted as {how.get("kind")} by {_packages(how)}'[:300] for m, how in told]
-
-def _packages(how):
-    packages = how.get('packages')
-    if not isinstance(packages, dict): return packages
-    return ', '.join(f'{name} {version}' for name, version in packages.items())
-
 # %% ../../../nbs/1_data/files/23_own_files.ipynb #ee6a93d0
 def read_own_npz(path: Path, options: dict) -> FileContent:
     "What an npz of one's own holds."
@@ -187,7 +172,7 @@ def read_own_npz(path: Path, options: dict) -> FileContent:
     if not x and y is not None:
         reject('no features in the archive', path, 'x_NAME: (n, frames, d) or (n, d) floats',
                {k: a.shape for k, a in columns.items()}, 'name the arrays x_language, x_audio, ...')
-    if options.get('labels', True): notes += _extraction(columns)
+    if options.get('labels', True): notes += extraction_notes(columns)
     rest = {k: a for k, a in columns.items() if not _is_modality(k, a, n)}
     return _content('npz', rest, x, lengths_of(columns, x, n, notes), n, notes, path, labelled)
 

@@ -16,7 +16,7 @@ from .containers import read_table
 from .content import reject
 from .media import Missing, Track, checked_file
 
-# %% ../../../nbs/1_data/files/31_transcript.ipynb #ddf26070
+# %% ../../../nbs/1_data/files/31_transcript.ipynb #cf7729d4
 MOST_TEXT, MOST_WORDS = 2**20, 512
 
 def read_transcript(path: Path | str) -> str:
@@ -29,6 +29,7 @@ def read_transcript(path: Path | str) -> str:
     if not text.strip(): raise Missing('it has no words')
     return text
 
+# %% ../../../nbs/1_data/files/31_transcript.ipynb #34d4d25e
 def words_in(text: str) -> list[str]:
     "The words of a text, in small letters; `Missing` where there are none."
     words = re.findall(r"[^\W_]+(?:['’][^\W_]+)*", text.lower())
@@ -67,7 +68,7 @@ def token_vectors(text: str) -> tuple[np.ndarray, tuple[str, ...]]:
     encoded = model.tokenize(text[:20*MOST_WORDS])[0]
     return model.embedding[encoded.ids[:MOST_WORDS]], tuple(encoded.tokens)
 
-# %% ../../../nbs/1_data/files/31_transcript.ipynb #a7d1f702
+# %% ../../../nbs/1_data/files/31_transcript.ipynb #069435d0
 def file_vectors(texts: list[str], path: Path | str) -> Callable:
     "A function text -> (a row per word, the words) by a file of word vectors (see `read_table`)."
     wanted = set()
@@ -86,7 +87,7 @@ def file_vectors(texts: list[str], path: Path | str) -> Callable:
         return np.where(np.array(rows)[:, None] < 0, 0, vectors[rows]), tuple(found)
     return look_up
 
-# %% ../../../nbs/1_data/files/31_transcript.ipynb #6221dbe3
+# %% ../../../nbs/1_data/files/31_transcript.ipynb #95a9b0ef
 TEXT_KINDS: dict[str, Callable] = dict(wordllama=token_vectors, hashed=hashed)
 
 def text_tracks(texts: Mapping[str, str], kind: str,
@@ -96,6 +97,7 @@ def text_tracks(texts: Mapping[str, str], kind: str,
     make = file_vectors([*texts.values()], vectors) if kind == 'vectors' else TEXT_KINDS[kind]
     return {id: _text_track(text, make) for id, text in texts.items()}
 
+# %% ../../../nbs/1_data/files/31_transcript.ipynb #b3b524f2
 def _text_track(text: str, make: Callable) -> Track | Missing:
     try: values, words = make(text)
     except Missing as reason: return reason
