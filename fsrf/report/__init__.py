@@ -17,5 +17,6 @@ from .differences import *
 from .formats import *
 from .constant import *
 from .published import *
+from .beside_published import *
 
 __all__ = _public_names(globals())
