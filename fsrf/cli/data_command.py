@@ -38,7 +38,8 @@ def add_data_arguments(parser: ArgumentParser) -> None:
     for name, text in _COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument('path', nargs='+' if name == 'check' else 1,
-                             help='a data file, a folder, or several .csd files')
+                             help='a data file, a folder, several .csd files, '
+                             'or the name of a published set')
         if name == 'convert':
             command.add_argument('out', help='FILE.pkl (MMSA layout) or FILE.npz')
             command.add_argument('--zero', action='store_true', help='set NaN and infinity to 0')
@@ -53,6 +54,7 @@ def run_data_command(args: Namespace) -> int:
     "Do what the parsed arguments of `fsrf data` say; returns the exit code."
     if args.data_command == 'guide': return _guide(args.name)
     from fsrf.data.files.check import check
+    from fsrf.data.files.named import check_named
     from fsrf.data.files.show import show
     options = dict(table=args.table, folds=args.folds, max_len=args.max_len, memory=args.memory)
     path = args.path[0] if len(args.path) == 1 else args.path
@@ -62,9 +64,16 @@ def run_data_command(args: Namespace) -> int:
     if args.data_command == 'show':
         print(show(path, args.out, **options))
         return 0
-    lines, code = check(path, **options)
+    lines, code = (check_named if _is_named(path) else check)(path, **options)
     print(*lines, sep='\n')
     return code
+
+# %% ../../nbs/9_cli/01_data_command.ipynb #8e6ec177
+def _is_named(path):
+    "Is this the name of a published set, and of no file or folder?"
+    from fsrf.data.named_sets import NAMED_SETS
+    if not isinstance(path, str) or Path(path).exists(): return False
+    return path.partition('?')[0] in NAMED_SETS
 
 def _guide(name):
     from fsrf.data.known import KNOWN_SETS, guide
@@ -72,6 +81,7 @@ def _guide(name):
     print('\n\n'.join('\n'.join(guide(each)) for each in names))
     return 0
 
+# %% ../../nbs/9_cli/01_data_command.ipynb #17de11a8
 def _convert(path, out, zero, options):
     from fsrf.core import FormatError
     from fsrf.data.files.read import read

@@ -18,6 +18,7 @@ from .cache import *
 from .labels import *
 from .columns import *
 from .known import *
+from .named_sets import *
 from .files import *
 
 __all__ = _public_names(globals())

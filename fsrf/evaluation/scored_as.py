@@ -38,16 +38,21 @@ def check_metric(ds: MultimodalDataset, metric: str, name: str = '') -> None:
                     expected=', '.join(known), found=repr(metric))
 
 # %% ../../nbs/5_evaluation/10_scored_as.ipynb #e8f0b185
+def _counts_as(ds: MultimodalDataset) -> str:
+    "What the scores of a regression count as, and why."
+    family, why = metric_family(ds.task, ds.y, ds.name)
+    if family != ds.metrics: why = 'as the data set says'
+    return f'scored as {ds.metrics}, headline {PRIMARY[ds.metrics]} ({why})'
+
+# %% ../../nbs/5_evaluation/10_scored_as.ipynb #f614a9c1
 def notes_before(ds: MultimodalDataset, name: str = '') -> list[str]:
-    """Sentences for the plan of a run: what the scores of a regression count as, and warnings.
+    """Sentences for the plan of a run: what the scores of a regression count as, in
+    what a published set differs from the protocol, and warnings.
 
     `name`: what the user called the set."""
     name, notes = name or ds.name, []
-    if ds.task == 'regression':
-        family, why = metric_family(ds.task, ds.y, ds.name)
-        label = PRIMARY[ds.metrics]
-        if family != ds.metrics: why = 'as the data set says'
-        notes.append(f'{name}: scored as {ds.metrics}, headline {label} ({why})')
+    if ds.task == 'regression': notes.append(f'{name}: {_counts_as(ds)}')
+    notes += [f'note: {name}: {text}' for text in ds.meta.get('differs', ())]
     try: warnings = warnings_of(ds)
     except FsrfError as error: warnings = [error.what]      # of a fold that may not be asked for
     return notes + [f'warning: {name}: {text}' for text in warnings]

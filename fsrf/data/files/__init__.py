@@ -19,5 +19,6 @@ from .read import *
 from .write import *
 from .check import *
 from .show import *
+from .named import *
 
 __all__ = _public_names(globals())

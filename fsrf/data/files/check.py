@@ -61,7 +61,7 @@ def _some(items, n=5):
     "The first `n` of the items, as text."
     return ', '.join(map(str, items[:n])) + (', ...' if len(items) > n else '')
 
-def _faults(content, rows):
+def _faults(content, rows, nonfinite):
     "Sentences on why the content is not usable; `rows` are its `_feature_row`s."
     elsewhere = 'name the folder or the files that hold them too'
     faults = []
@@ -69,7 +69,7 @@ def _faults(content, rows):
     if not content.x: faults.append(f'there are no features: {elsewhere}')
     for m, row in rows.items():
         found = row['nonfinite']
-        if not found: continue
+        if not found or nonfinite == 'zero': continue
         columns = _some([f'{column}: {k}' for column, k in found.items()])
         faults.append(f'{m}: {sum(found.values())} values are NaN or infinite, in {len(found)} of '
                       f"{row['dim']} columns ({columns}); nonfinite='zero' (--zero) sets them to 0")
@@ -257,9 +257,9 @@ def _sentence(error):
     "An `FsrfError` on one line."
     return '; '.join(' '.join(line.split()) for line in str(error).splitlines())
 
-def _tried(content, path):
+def _tried(content, path, nonfinite):
     "(faults, what keeps a run from it, warnings) of the data set that `read` would make."
-    try: ds = as_dataset(content, path)
+    try: ds = as_dataset(content, path, nonfinite=nonfinite)
     except FsrfError as error: return [_sentence(error)], [], []
     try: return [], [], warnings_of(ds)
     except FsrfError as error: return [], [_sentence(error)], []
@@ -271,17 +271,19 @@ def _verdict(faults, gaps, warnings):
     return f'usable; look at the {len(warnings)} warning{"s"*(len(warnings) != 1)}'
 
 # %% ../../../nbs/1_data/files/26_check.ipynb #56846bc2
-def check(path: Path | str | list, **options: object) -> tuple[list[str], int]:
+def check(path: Path | str | list, *, nonfinite: str = 'error',
+          **options: object) -> tuple[list[str], int]:
     """Lines on what a file holds, and an exit code: 0 if a run can be made of it, else 1.
 
-    `options` as in `load`. Raises `FormatError` where the file cannot be read at all."""
+    `nonfinite` as in `read`, `options` as in `load`. Raises `FormatError` where the file
+    cannot be read at all."""
     content = load(path, **options)
     rows = {m: _feature_row(x, content.length[m]) for m, x in content.x.items()}
-    faults, gaps, warnings = _faults(content, rows), [], _warnings(content, rows)
+    faults, gaps, warnings = _faults(content, rows, nonfinite), [], _warnings(content, rows)
     lines = [*_file_lines(files_of(path)), *_sample_lines(content), *_label_lines(content), '',
              *_feature_lines(rows), '']
     if not faults:
-        faults, gaps, more = _tried(content, path)
+        faults, gaps, more = _tried(content, path, nonfinite)
         warnings += more
     told = dict(note=content.notes, warning=warnings, missing=gaps, FAULT=faults)
     for kind, texts in told.items(): lines += [f'{kind:<10}{text}' for text in texts]
