@@ -17,6 +17,7 @@ from .differences import *
 from .formats import *
 from .constant import *
 from .published import *
+from .paper_page import *
 from .beside_published import *
 
 __all__ = _public_names(globals())
