@@ -76,7 +76,7 @@ def _set_of_folder(folder: Path) -> str | None:
 # %% ../../nbs/1_data/12_named_sets.ipynb #29859439
 _STREAMS = dict(     # patterns of a sequence's name, the preferred one first
     language=('word_?vector', 'glove'), audio=('covarep',),
-    visual=('facet.?42', 'facet', 'openface'), labels=('opinion.*label', 'label.*senti', 'label'))
+    visual=('facet.*4.?2', 'facet', 'openface'), labels=('opinion.*label', 'label.*senti', 'label'))
 _FOLDS = re.compile(r'fold.*\.(py|json)$|split.*\.json$', re.IGNORECASE)
 
 def _best(names: Sequence[str], patterns: Sequence[str]) -> str | None:
