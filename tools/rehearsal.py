@@ -3,8 +3,8 @@
     python tools/rehearsal.py --size small OUT           every set in every layout: 10 MB, seconds
     python tools/rehearsal.py --size full OUT            the published counts: 5 GB, minutes
     python tools/rehearsal.py --size full OUT --sets mosi --layouts mult,csd
-    python tools/rehearsal.py --size full OUT --measure  ... and what reading and training take:
-                                                         data/results/rehearsal/full.csv
+    python tools/rehearsal.py --measure OUT              what these files cost to check, load, train
+                                                         on: data/results/rehearsal/full.csv
 
 Then `FSRF_DATA=OUT fsrf data check mosi`, `FSRF_DATA=OUT fsrf reproduce --dataset mosi ...`: all
 that the real files go through. Nothing in the files is real, and no result on them says anything
@@ -302,13 +302,16 @@ torch.set_num_threads(1)
 ds = load_dataset(name)
 parts = ds.parts()
 net = build('plain_mrm', {'layers': 1}, ds.spec)
-fit(net, parts['train'], parts['valid'], TrainConfig(epochs=1), device='cpu', progress=False)
+how = TrainConfig(epochs=1)
+fit(net, parts['train'], parts['valid'], how, seed=0, device='cpu', progress=False)
 """,
 }
 TOLD = """
-import resource, sys
-print(f'PEAK {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024}', file=sys.stderr)
-"""
+import re, sys
+from pathlib import Path
+peak = re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1]
+print('PEAK', int(peak)/1024, file=sys.stderr)
+"""  # ru_maxrss would be that of the process that started it, too
 
 
 def measure(out: Path, pairs: list[tuple[str, str]]) -> list[dict]:
@@ -352,14 +355,17 @@ def main() -> None:
     p.add_argument("--sets", default="", help="default: all")
     p.add_argument("--layouts", default="", help="mult, csd, mmsa, mmsa-unaligned")
     p.add_argument("--seed", type=int, default=0)
-    p.add_argument("--measure", action="store_true", help="and measure reading and training")
+    p.add_argument("--measure", action="store_true", help="make no files, measure those in OUT")
     a = p.parse_args()
     pairs, out = chosen(a.size, a.sets, a.layouts), a.out.resolve()
-    rows = make(out, a.size, pairs, a.seed)
     if not a.measure:
+        made = pd.DataFrame(make(out, a.size, pairs, a.seed))
+        made.assign(size=a.size).to_csv(out / "made.csv", index=False)
         return
-    rows += measure(out, pairs)
-    file = find_root() / f"data/results/rehearsal/{a.size}.csv"
+    made = pd.read_csv(out / "made.csv")
+    pairs = list(zip(made["set"], made.layout, strict=True))
+    rows = made.drop(columns="size").to_dict("records") + measure(out, pairs)
+    file = find_root() / f"data/results/rehearsal/{made['size'][0]}.csv"
     file.parent.mkdir(parents=True, exist_ok=True)
     digits = dict(seconds=1, megabytes=0, peak_mb=0)
     pd.DataFrame(rows).assign(machine=machine()).round(digits).to_csv(file, index=False)

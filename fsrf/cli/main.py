@@ -32,8 +32,9 @@ def _what_to_run(add: Callable) -> None:
         help=f'seeds, also as 0-4 (default: {DEFAULT_SEEDS})')
     add('--folds', type=parse_numbers, metavar='N[,N]',
         help='only these folds of data sets that have folds (default: all)')
-    add('--tuned', type=Path, metavar='FILE',
-        help='a JSON file of settings per data set, such as data/results/tuned.json')
+    add('--settings', '--tuned', dest='tuned', metavar='NAME|FILE',
+        help="'tuned' (searched here on validation), 'published' (how other papers trained on "
+             'MOSI and its like), or a JSON or YAML file of settings per data set')
     add('--plugin', default='', metavar='FILE',
         help='a .py file or module that registers methods or data sets')
     add('--metric', default='', metavar='NAME',
@@ -119,12 +120,12 @@ def _print_counts(outcomes: Sequence, out: Path | str) -> None:
 # %% ../../nbs/9_cli/20_main.ipynb #9a04fe30
 def command_reproduce(args: argparse.Namespace) -> int:
     "Train and evaluate a grid, then report; returns the exit code, as every command."
-    from fsrf.core import read_json, shipped
     from fsrf.methods import load_plugin
-    from fsrf.runs import Limits, is_url, parse_memory, parse_settings, plan_notes, reproduce
+    from fsrf.runs import (Limits, is_url, parse_memory, parse_settings, plan_notes,
+                           read_settings, reproduce)
     out = args.out if is_url(args.out) else Path(args.out).resolve()
     limits = Limits(args.timeout, parse_memory(args.memory_limit))
-    tuned = args.tuned and read_json(args.tuned if args.tuned.exists() else shipped(args.tuned))
+    tuned = args.tuned and read_settings(args.tuned)
     grid = dict(folds=args.folds, settings=parse_settings(args.settings), tuned=tuned,
                 plugin=args.plugin, device=args.device)
     if args.metric:

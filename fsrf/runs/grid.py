@@ -90,7 +90,7 @@ def check_tuned(tuned: Any) -> None:
 
 def tuned_for(tuned: dict | None, dataset: str, method: str) -> tuple[dict, dict]:
     "What a file of tuned settings says of a method on a data set: (train, config)."
-    here = (tuned or {}).get(dataset, {})
+    here = (tuned or {}).get(dataset.partition('?layout=')[0], {})
     every, own = here.get('*', {}), here.get(method, {})
     train = every.get('train', {}) | own.get('train', {})
     config = _for_method(method, every.get('config', {})) | own.get('config', {})
