@@ -45,7 +45,9 @@ def _task_lines(rows: pd.DataFrame, name: str, task: str) -> pd.DataFrame | None
     theirs = theirs.rename(columns={'level_1': 'column', 'method': 'printed_as'})
     theirs = theirs.assign(key=theirs.printed_as.map(_plain),
                            source=theirs.printed_as.map(printed.source))
-    both = ours.merge(theirs, 'outer', ['key', 'column'], sort=False)
+    both = ours.merge(theirs, 'outer', ['key', 'column'])
+    order = list(dict.fromkeys([*ours.key, *theirs.key]))       # the paper's, after ours
+    both = both.sort_values('key', key=lambda keys: keys.map(order.index), kind='stable')
     both = both.assign(dataset=rows.dataset.iloc[0], task=task, metric=metric,
                        difference=both['mean'] - both.published)
     return both.assign(method=both.method.fillna(both.printed_as)).rename(columns=dict(mean='here'))

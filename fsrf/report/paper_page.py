@@ -49,17 +49,16 @@ def _title_of(text: str) -> str:
     return found[-1] if found else ''
 
 def notebook_html(path: Path | str, without: Sequence[str] = ()) -> str:
-    """The text and outputs of an executed notebook, without its code, its title and its subtitle.
+    """The text and outputs of an executed notebook, without its code and its opening cell.
 
     `without`: headings of the second level that are left out with what stands below them."""
     import nbformat
     parts, heading, skipped = [], '', False
-    for number, cell in enumerate(nbformat.read(path, as_version=4).cells):
+    for cell in nbformat.read(path, as_version=4).cells[1:]:
         if cell.cell_type == 'markdown':
-            text = re.sub(r'\A# .*\n+(>.*\n*)*', '', cell.source) if not number else cell.source
-            heading = _title_of(text) or heading
-            if text.startswith('## '): skipped = heading in without
-            if text.strip() and not skipped: parts.append(markdown_html(text))
+            heading = _title_of(cell.source) or heading
+            if cell.source.startswith('## '): skipped = heading in without
+            if not skipped: parts.append(markdown_html(cell.source))
         elif cell.cell_type == 'code' and not skipped:
             shown = [o for o in cell.outputs if o.output_type in ('display_data', 'execute_result')]
             parts += [_output_html(o.data, heading or Path(path).stem) for o in shown]
