@@ -12,7 +12,7 @@ from ..core import FsrfError, read_json, write_json
 from .progress import clock_text
 from .spec import RunSpec
 if TYPE_CHECKING:
-    import numpy as np, pandas as pd
+    import pandas as pd
     from fsrf.data.dataset import MultimodalDataset
     from fsrf.methods.base import Method
     from fsrf.training.fit import TrainConfig
@@ -173,7 +173,7 @@ def to_probe(specs: Sequence[RunSpec], ids: Sequence[str]) -> dict[str, RunSpec]
 
 def probe_all(specs: dict[str, RunSpec], out: Path | str, *, steps: int = 20, samples: int = 256,
               workers: int = 1, report: Callable[[str], None] = print) -> dict[str, Probe]:
-    "The probes of `to_probe`'s runs: a notebook per data set under `out`, but for those kept there."
+    "The probes of `to_probe`'s runs: a notebook per data set under `out`; those kept are taken."
     from concurrent.futures import ThreadPoolExecutor
     from fsrf.runs.kernels import run_notebook
     from fsrf.runs.spec import template_path
