@@ -106,7 +106,9 @@ def test_an_installed_fsrf_finds_its_tables(programs, tmp_path):
     code = """
 from fsrf.core import read_json, shipped
 from fsrf.report import published_table
+from fsrf.runs import read_settings
 assert len(published_table("MOSI")) and read_json(shipped("data/results/tuned.json"))
+assert read_settings("published")["mosi"]["mult"]["train"]["epochs"] == 100
 print(shipped("nbs/paper/run.ipynb"))"""
     told = call(programs / "python", "-c", code, cwd=tmp_path)
     assert "shipped" in told and Path(told.strip()).is_relative_to(programs.parent)

@@ -290,9 +290,9 @@ def chosen(size: str, sets: str = "", layouts: str = "") -> list[tuple[str, str]
 
 # What is measured of a set, each in a process of its own: Python source; `name` is the data set.
 MEASURED = {
-    "check": "from fsrf.data import check_named; lines, code = check_named(name); assert not code",
     "first load": "from fsrf.data import load_dataset; load_dataset(name)",
     "later load": "from fsrf.data import load_dataset; load_dataset(name)",
+    "check": "from fsrf.data import check_named; lines, code = check_named(name); assert not code",
     "one epoch and validation": """
 import torch
 from fsrf.data import load_dataset
@@ -307,15 +307,15 @@ fit(net, parts['train'], parts['valid'], how, seed=0, device='cpu', progress=Fal
 """,
 }
 TOLD = """
-import re, sys
+import re, sys, time
 from pathlib import Path
 peak = re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1]
-print('PEAK', int(peak)/1024, file=sys.stderr)
+print('PEAK', int(peak)/1024, time.process_time(), file=sys.stderr)
 """  # ru_maxrss would be that of the process that started it, too
 
 
 def measure(out: Path, pairs: list[tuple[str, str]]) -> list[dict]:
-    "Seconds and peak memory (MB) of each step of `MEASURED`, for each of the sets."
+    "Seconds on the clock and of CPU, and peak memory (MB), of each step for each of the sets."
     rows, env = [], os.environ | dict(FSRF_DATA=str(out), FSRF_CACHE=str(out / "cache"))
     for name, layout in pairs:
         for step, source in MEASURED.items():
@@ -325,17 +325,18 @@ def measure(out: Path, pairs: list[tuple[str, str]]) -> list[dict]:
             told = done.stderr.decode()
             if done.returncode:
                 sys.exit(f"{name}, {layout}, {step}: {told}")
-            peak = float(told.rsplit("PEAK", 1)[1])
+            peak, cpu = map(float, told.rsplit("PEAK", 1)[1].split())
             rows.append(
                 dict(
                     set=name,
                     layout=layout,
                     step=step,
                     seconds=time.perf_counter() - start,
+                    cpu_seconds=cpu,
                     peak_mb=peak,
                 )
             )
-            print(name, layout, step, f"{rows[-1]['seconds']:.1f} s, {peak:.0f} MB", flush=True)
+            print(name, layout, step, f"{cpu:.1f} s of CPU, {peak:.0f} MB", flush=True)
     return rows
 
 
@@ -367,7 +368,7 @@ def main() -> None:
     rows = made.drop(columns="size").to_dict("records") + measure(out, pairs)
     file = find_root() / f"data/results/rehearsal/{made['size'][0]}.csv"
     file.parent.mkdir(parents=True, exist_ok=True)
-    digits = dict(seconds=1, megabytes=0, peak_mb=0)
+    digits = dict(seconds=1, cpu_seconds=1, megabytes=0, peak_mb=0)
     pd.DataFrame(rows).assign(machine=machine()).round(digits).to_csv(file, index=False)
     print(file)
 
