@@ -13,7 +13,7 @@ FIGURES := table_inter fig_missing_rate fig_differences high_rates table_ablatio
 SHOW := $(BIN)/jupyter nbconvert --log-level ERROR --to notebook --execute --inplace
 MEASURE := $(BIN)/papermill --no-progress-bar nbs/paper
 
-.PHONY: help setup reproduce test test-quick lab export readme gate lint bench measures tune variants results headroom figures probes
+.PHONY: help setup reproduce paper test test-quick lab export readme gate lint bench measures tune variants results headroom figures probes
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ $(READY): settings.ini constraints.txt setup.py pyproject.toml
 
 reproduce: $(READY)  ## train and compare on the embedded data set; prints the table, names the figures
 	$(BIN)/fsrf reproduce $(ARGS)
+
+paper: $(READY)  ## MOSI, MOSEI, IEMOCAP, CH-SIMS below FSRF_DATA: plan, runs, one page beside the published cells (runs/paper/)
+	$(BIN)/fsrf paper $(ARGS)
 
 test: $(READY) gate lint  ## every check that CI runs
 	$(BIN)/python -m pytest $(ARGS)

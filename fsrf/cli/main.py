@@ -17,6 +17,7 @@ from .printing import (check_shown, completion, make_report, print_names, print_
                                print_status, short_path)
 from .errors_command import add_errors
 from .extract_command import add_extract
+from .paper_command import add_paper
 from .words import Parser, parse_names, parse_numbers
 
 # %% ../../nbs/9_cli/20_main.ipynb #610af435
@@ -313,8 +314,8 @@ def make_parser() -> argparse.ArgumentParser:
         'reads the output')
     parser.add_argument('--version', action='version', version=f'fsrf {fsrf.__version__}')
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
-    for add in (_add_reproduce, _add_predict, add_export, add_extract, _add_list, _add_status,
-                _add_collect, _add_report, add_errors, _add_completion): add(commands)
+    for add in (_add_reproduce, add_paper, _add_predict, add_export, add_extract, _add_list,
+                _add_status, _add_collect, _add_report, add_errors, _add_completion): add(commands)
     commands.add_parser('data', help='look into data files, safely: check, convert, show '
                                      '(fsrf data --help)')
     return parser

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['parse_settings', 'method_settings', 'check_tuned', 'tuned_for', 'cached_dataset', 'check_grid', 'fold_numbers',
-           'grid_specs', 'plan', 'plan_notes', 'done_ids', 'make_folder', 'outcome_of', 'run_all', 'reproduce']
+           'grid_specs', 'plan', 'plan_notes', 'done_ids', 'make_folder', 'outcome_of', 'run_all', 'reproduce',
+           'make_runs']
 
 # %% ../../nbs/8_runs/08_grid.ipynb #e0d24eb1
 import concurrent.futures as cf
@@ -328,18 +329,27 @@ def reproduce(datasets: Sequence[str], methods: Sequence[str], seeds: Sequence[i
     `workers`, `cluster`, `env`: see `cluster.Executor`; `submit(function, *arguments) -> Future`
     replaces it. `grid_settings`: see `grid_specs`. The rest: see `run_all`.
     """
+    specs, ids = plan(datasets, methods, seeds, device=device, **grid_settings)
+    for note in plan_notes(datasets): print(note, file=sys.stderr)
+    return make_runs(specs, ids, out, workers=workers, cluster=cluster, submit=submit, env=env,
+                     limits=limits, force=force, retries=retries, fail_fast=fail_fast,
+                     progress=progress, report=report, device=device)
+
+def make_runs(specs: Sequence[RunSpec], ids: Sequence[str], out: Path | str = 'runs', *,
+              workers: int | None = None, cluster: str | None = None,
+              submit: Callable | None = None, progress: bool = True, device: str = 'auto',
+              env: dict[str, str] | None = None, **how: Any) -> list[Outcome]:
+    "The runs of one plan or of several as one queue; `how`: see `run_all`, the rest `reproduce`."
     if workers is not None and workers < 1:
         raise FsrfError('at least one worker', where='workers', found=workers)
     check_engine()
-    specs, ids = plan(datasets, methods, seeds, device=device, **grid_settings)
-    for note in plan_notes(datasets): print(note, file=sys.stderr)
     out = str(out).rstrip('/') if is_url(out) else Path(out).resolve()
     make_folder(out)
     _note_grid(out, ids)
     options = dict(workers=workers, most=len(specs), device=device, env=env)
     with _LazyExecutor(cluster, **options) as executor:
         outcomes = run_all(
-            specs, ids, out, submit=submit or executor.submit, limits=limits, force=force,
-            retries=retries, fail_fast=fail_fast, where=None if progress else '', report=report)
+            specs, ids, out, submit=submit or executor.submit, where=None if progress else '',
+            **how)
         if any(outcome.status == 'not run' for outcome in outcomes): executor.close(kill=True)
     return outcomes
