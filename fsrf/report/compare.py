@@ -31,7 +31,7 @@ def run_means(rows: pd.DataFrame, column: str = 'avg', metric: str | None = None
         raise FsrfError('no such column', found=repr(column), expected=', '.join(lines))
     return lines[column]
 
-# %% ../../nbs/7_report/02_compare.ipynb #555cab28
+# %% ../../nbs/7_report/02_compare.ipynb #160860ae
 ABOVE = 'above 0'
 BELOW = 'below 0'
 UNSURE = 'may be 0'
@@ -58,6 +58,7 @@ def _paired(means, a, b, item_se=None):
     added = item_se(a, b, both.index) if item_se else 0.
     return dict(a=a, b=b, column=means.name) | difference_line(both.a - both.b, added)
 
+# %% ../../nbs/7_report/02_compare.ipynb #555cab28
 def _item_se(rows, predictions, column, metric):
     "A function (a, b, runs) -> the standard error that test items add, from kept predictions."
     tested = rows[rows.protocol == 'inter']
