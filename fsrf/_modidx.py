@@ -2706,6 +2706,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                              'fsrf/training/export.py'),
                                       'fsrf.training.export.graph_outcome': ( '6_training/export.html#graph_outcome',
                                                                               'fsrf/training/export.py'),
+                                      'fsrf.training.export.graph_scale': ('6_training/export.html#graph_scale', 'fsrf/training/export.py'),
                                       'fsrf.training.export.input_shapes': ( '6_training/export.html#input_shapes',
                                                                              'fsrf/training/export.py'),
                                       'fsrf.training.export.kind_of': ('6_training/export.html#kind_of', 'fsrf/training/export.py'),

@@ -12,13 +12,14 @@ from .core import FsrfError
 # %% ../nbs/02_extras.ipynb #f6167bf8
 EXTRAS = dict(
     report=('matplotlib', 'seaborn', 'jinja2', 'rich', 'pyarrow'),
-    run=('papermill', 'ipykernel', 'dask', 'distributed', 'psutil'),
-    cluster=('dask_jobqueue', 'yaml'),
+    run=('papermill', 'ipykernel', 'dask', 'distributed', 'psutil', 'yaml',
+         'nbconvert'),
+    cluster=('dask_jobqueue',),
     s3=('fsspec', 's3fs'),
     search=('optuna',),
     notebook=('jupyterlab', 'nbdev'),
     export=('onnx', 'onnxscript', 'onnxruntime'),
-    extract=('opensmile', 'cv2'),
+    extract=('opensmile', 'cv2', 'av', 'wordllama'),
 )
 
 # %% ../nbs/02_extras.ipynb #f0f515dc

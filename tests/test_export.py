@@ -1,6 +1,7 @@
 """An exported file answers as `predict`: whatever is missing, alone and in a batch, and it is whole
 or not there."""
 
+import copy
 import importlib.util
 import json
 import warnings
@@ -13,6 +14,7 @@ from test_predict import trained
 
 import fsrf
 from fsrf.core import FsrfError
+from fsrf.evaluation.calibration import Calibration, calibration_dict
 from fsrf.methods import METHODS
 from fsrf.missing import subsets
 from fsrf.training import Predictor, exported_facts, graph_inputs, load_exported, rehearsal
@@ -82,6 +84,26 @@ def check(ds, model, answer):
 def test_the_graph_answers_as_predict(name, method):
     ds, _, model = trained(SETS[name], method)
     check(ds, model, as_written(model))
+
+
+def calibrated(model):
+    "The same model with temperatures (or standard deviations) that differ by what was seen"
+    several = model.spec.task == "multilabel-binary"
+    rows = model.spec.n_classes if several else 1
+    columns = 2 + len(model.spec.modalities)
+    weights = np.random.default_rng(0).normal(size=(rows, columns)).tolist()
+    found = Calibration(weights, level=1.3, samples=30, nothing=0.7)
+    method = copy.copy(model.method)
+    method.meta = model.meta | dict(calibration=calibration_dict(found))
+    return Predictor(method)
+
+
+@pytest.mark.parametrize("name", ["mixed", "regression", "labels", "classes"])
+def test_the_graph_is_calibrated_as_predict(name):
+    ds, _, model = trained(SETS[name], "plain_mrm")
+    own = calibrated(model)
+    check(ds, own, as_written(own))
+    assert largest_difference(own, as_written(model)) > 1e-2
 
 
 def test_pt2_answers_as_predict(mixed, pt2):

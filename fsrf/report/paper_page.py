@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from ..core import FsrfError
+from ..extras import need
 
 # %% ../../nbs/7_report/09_paper_page.ipynb #0c3636f4
 _SYMBOLS = {'^2': '²', '_2': '₂', r'\%': '%', r'\ge': '≥', r'\le': '≤', r'\pm': '±'}
@@ -23,6 +24,7 @@ def _formula(match: re.Match) -> str:
 
 def markdown_html(text: str, down: int = 2) -> str:
     "Markdown as HTML: headings `down` levels further down, links only to addresses."
+    need('nbconvert')
     from nbconvert.filters.markdown import markdown2html
     text = re.sub(r'\[([^\]]+)\]\((?!https?://)[^)]*\)', r'\1', text)
     text = re.sub(r'(?<![\\$`\w])\$([^$`\n]{1,30}?)\$(?![\w$])', _formula, text)

@@ -8,14 +8,17 @@ __all__ = ['NAMED_SETTINGS', 'read_settings', 'published_sources']
 # %% ../../nbs/8_runs/14_settings.ipynb #0598e182
 import dataclasses
 from pathlib import Path
-import pandas as pd, yaml
+import pandas as pd
 from ..core import FsrfError, read_json, shipped
+from ..extras import need
 from ..training.fit import TrainConfig
 
 # %% ../../nbs/8_runs/14_settings.ipynb #7388706d
 NAMED_SETTINGS = dict(tuned='data/results/tuned.json', published='data/published_settings.yaml')
 
 def _read_yaml(path: Path) -> object:
+    need('yaml')
+    import yaml
     try: return yaml.safe_load(path.read_text(encoding='utf-8'))
     except (yaml.YAMLError, UnicodeDecodeError) as e:
         raise FsrfError('a file of settings cannot be read', where=path, expected='YAML',

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['LACKS', 'MISSING', 'KINDS', 'NEEDS', 'Answer', 'TOLERANCE', 'input_shapes', 'graph_inputs', 'InferenceGraph',
-           'graph_outcome', 'rehearsal', 'traced', 'graph_facts', 'exported_facts', 'kind_of', 'pt2_bytes',
-           'onnx_program', 'onnx_bytes', 'load_exported', 'largest_difference']
+           'graph_scale', 'graph_outcome', 'rehearsal', 'traced', 'graph_facts', 'exported_facts', 'kind_of',
+           'pt2_bytes', 'onnx_program', 'onnx_bytes', 'load_exported', 'largest_difference']
 
 # %% ../../nbs/6_training/08_export.ipynb #e36e85f4
-import contextlib, copy, importlib.util, io, json, logging, warnings, zipfile
+import contextlib, copy, importlib.util, io, json, logging, math, warnings, zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 import numpy as np, torch
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from .. import __version__
 from ..core import FsrfError, canonical_json, unknown, write_atomic
 from ..data.batch import Batch, DataSpec, ModalitySpec, frame_mask
+from ..evaluation.calibration import WIDEST, Calibration
 from ..methods.base import probabilities
 from ..missing.conditions import subsets
 from .predict import Predictor
@@ -57,7 +58,7 @@ class InferenceGraph(nn.Module):
     def __init__(self, model: Predictor) -> None:
         super().__init__()
         self.method = copy.deepcopy(model.method).cpu().eval()
-        self.spec, self.meta = model.spec, model.meta
+        self.spec, self.meta, self.calibration = model.spec, model.meta, model.calibration
         for i, (mean, std) in enumerate(model.statistics.values()):
             high = mean.astype(np.float32)      # and the digits that it lacks: float32 throughout
             parts = dict(high=high, low=mean - high, std=std)
@@ -73,9 +74,8 @@ class InferenceGraph(nn.Module):
         logits = self.method.predict(Batch(x, length, index, index, observed)).float()
         shares = [observed[m].sum(1)/given[m].clamp(min=1) for m in self.spec.names]
         seen = torch.stack(shares, 1)
-        answer = 'value' if self.spec.task == 'regression' else 'probabilities'
-        outcome = graph_outcome(self.spec, self.meta, logits, seen, self.prior)
-        return {answer: outcome, 'logits': logits, 'seen': seen}
+        answers = graph_outcome(self.spec, self.calibration, logits, seen, self.prior)
+        return dict(answers, logits=logits, seen=seen)
 
 # %% ../../nbs/6_training/08_export.ipynb #f4841622
 @patch
@@ -132,15 +132,31 @@ def _cut(self: InferenceGraph, x: Tensor, s: ModalitySpec, length: Tensor) -> Te
     return torch.cat([x, x.new_zeros(x.shape[0], s.max_len, s.dim)], 1)[:, :longest]
 
 # %% ../../nbs/6_training/08_export.ipynb #f4386ce4
-def graph_outcome(spec: DataSpec, meta: dict, logits: Tensor, seen: Tensor,
-                  prior: Tensor) -> Tensor:
-    """Probabilities (B, classes), of a label's 1 (B, labels), or values (B,), from the logits.
+def graph_scale(calibration: Calibration, seen: Tensor) -> Tensor:
+    "`Calibration.scale` of shares (B, M), as tensors: (B, 1 or labels)."
+    missing, limit = 1 - seen.mean(1, keepdim=True), math.log(WIDEST)
+    features = torch.cat([torch.ones_like(missing), missing, (seen == 0).to(seen.dtype)], 1)
+    logs = features @ torch.tensor(calibration.weights, dtype=seen.dtype).T
+    return calibration.level*logs.clamp(-limit, limit).exp()
+
+def graph_outcome(spec: DataSpec, calibration: Calibration | None, logits: Tensor, seen: Tensor,
+                  prior: Tensor) -> dict[str, Tensor]:
+    """{`probabilities` (B, classes), or of a label's 1 (B, labels)}, or {`value` (B,)} and, where
+    calibrated, its `sd` (B,), from the logits.
 
     `seen` (B, M): shares of frames; where nothing was seen, the `prior` (of `meta`, or NaN)."""
+    something, scale = (seen > 0).any(1, keepdim=True), None
+    if calibration: scale = graph_scale(calibration, seen)
+    if spec.task == 'regression':
+        answers = dict(value=torch.where(something, logits, prior)[:, 0])
+        if calibration:
+            answers['sd'] = torch.where(something, scale, calibration.nothing)[:, 0]
+        return answers
+    several = spec.task == 'multilabel-binary'
+    if calibration: logits = logits/(scale[..., None] if several else scale)
     outcome = probabilities(spec, logits)
-    if spec.task == 'multilabel-binary': outcome = outcome[..., 1]
-    outcome = torch.where((seen > 0).any(1, keepdim=True), outcome, prior)
-    return outcome[:, 0] if spec.task == 'regression' else outcome
+    if several: outcome = outcome[..., 1]
+    return dict(probabilities=torch.where(something, outcome, prior))
 
 # %% ../../nbs/6_training/08_export.ipynb #a7e122da
 def rehearsal(model: Predictor, seed: int = 0) -> list[dict[str, np.ndarray]]:
@@ -204,8 +220,10 @@ MISSING = ('a modality is missing where its length is 0 or all its features are 
 def graph_facts(model: Predictor) -> dict:
     "What an exported file says of the model: inputs, outputs, classes, units, data."
     spec, meta = model.spec, model.meta
-    told = {'value': 'the answer'} if spec.task == 'regression' else {
-        'probabilities': 'of each class, or of 1 for each label'}
+    told = {'probabilities': 'of each class, or of 1 for each label'}
+    if spec.task == 'regression':
+        told = {'value': 'the answer'}
+        if model.calibration: told['sd'] = "the standard deviation of the answer's error"
     outputs = told | {'logits': 'what the network gives',
                       'seen': 'share of the frames of each modality that held something'}
     modalities = [dict(name=s.name, dim=s.dim, max_len=s.max_len,
@@ -214,7 +232,8 @@ def graph_facts(model: Predictor) -> dict:
     return dict(library=f'fsrf {__version__}', method=model.method.name, task=spec.task,
                 class_names=list(model.class_names), modalities=modalities,
                 units=meta['units'], inputs=input_shapes(spec), outputs=outputs, missing=MISSING,
-                lacks=LACKS, data=data, seed=meta['seed'], prior=meta['prior'])
+                lacks=LACKS, data=data, seed=meta['seed'], prior=meta['prior'],
+                calibrated=model.calibration is not None)
 
 # %% ../../nbs/6_training/08_export.ipynb #e6e136cc
 def exported_facts(path: str | Path) -> dict:
@@ -317,8 +336,9 @@ def largest_difference(model: Predictor, answer: Answer, samples: object = None)
     for rows in (slice(None), slice(0, 1)):
         found = answer({name: a[rows] for name, a in inputs.items()})
         got = next(iter(found.values())).reshape(-1, len(columns))
-        share = table.share_seen[rows] - found['seen'].mean(1)
-        for gap in (share, np.where(np.isnan(got) & np.isnan(wanted[rows]), 0,
+        beside = [table.share_seen[rows] - found['seen'].mean(1)]
+        if 'sd' in table: beside.append(table.sd[rows] - found.get('sd', np.nan))
+        for gap in (*beside, np.where(np.isnan(got) & np.isnan(wanted[rows]), 0,
                                     got - wanted[rows])):
             differences.append(float(np.nan_to_num(np.abs(gap), nan=np.inf).max(initial=0)))
     return max(differences)
