@@ -13,7 +13,7 @@ FIGURES := table_inter fig_missing_rate fig_differences high_rates table_ablatio
 SHOW := $(BIN)/jupyter nbconvert --log-level ERROR --to notebook --execute --inplace
 MEASURE := $(BIN)/papermill --no-progress-bar nbs/paper
 
-.PHONY: help setup reproduce paper test test-quick lab export readme gate lint bench measures tune variants results headroom figures probes
+.PHONY: help setup reproduce paper test test-quick lab export readme gate lint bench measures tune variants results headroom figures probes effects
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -91,6 +91,10 @@ headroom: $(READY)  ## how well anybody could do on the planted sets: data/resul
 probes: export OMP_NUM_THREADS = 1
 probes: $(READY)  ## what FSRF's factors hold of the planted ones: data/results/probes/planted.csv
 	$(BIN)/python tools/probes.py $(ARGS)
+
+effects: export OMP_NUM_THREADS = 1
+effects: $(READY)  ## what the way of measuring is worth in points: data/results/protocol_effects.csv
+	$(BIN)/python tools/protocol_effects.py $(ARGS)
 
 figures: export OMP_NUM_THREADS = 1
 figures: $(READY)  ## tables, figures, the reproduction report and README from the committed rows
