@@ -14,6 +14,7 @@ from pathlib import Path
 import fsrf
 from .printing import (check_shown, completion, make_report, print_names, print_report,
                                print_status, short_path)
+from .errors_command import add_errors
 from .words import Parser, parse_names, parse_numbers
 
 # %% ../../nbs/9_cli/20_main.ipynb #610af435
@@ -97,7 +98,8 @@ def _report_grid(outcomes: Sequence, out: Path | str, metric: str = '') -> None:
     ids = [outcome.id for outcome in outcomes if outcome.status in ('done', 'skipped')]
     if not ids: return
     rows = collect(out, ids, to=f'{out}/rows.parquet')
-    print_report(rows, metric)
+    from fsrf.evaluation import run_predictions
+    print_report(rows, metric, {} if is_url(out) else run_predictions([out]))
     if is_url(out):
         with tempfile.TemporaryDirectory() as d:
             save_rows(rows, f'{d}/rows.parquet')
@@ -167,10 +169,11 @@ def command_collect(args: argparse.Namespace) -> int:
 
 def command_report(args: argparse.Namespace) -> int:
     "Table and figures from files of rows."
+    from fsrf.evaluation import run_predictions
     from fsrf.evaluation.rows import read_rows
     rows = read_rows(args.rows)
     check_shown(rows, args.metric)
-    print_report(rows, args.metric)
+    print_report(rows, args.metric, run_predictions(args.rows))
     make_report(args.rows, args.out, metric=args.metric)
     return 0
 
@@ -184,7 +187,8 @@ def command_predict(args: argparse.Namespace) -> int:
     model = load_predictor(args.checkpoint, args.device)
     with warnings.catch_warnings(record=True, action='always') as caught:
         table = model.predict(args.data, without=args.without, nothing=args.nothing,
-                              nonfinite=args.nonfinite)
+                              nonfinite=args.nonfinite,
+                              calibrated=False if args.uncalibrated else None)
     told = dict.fromkeys(str(w.message) for w in caught if w.category is UserWarning)
     for message in told: print(f'fsrf: warning: {message}', file=sys.stderr)
     if args.out:
@@ -286,6 +290,8 @@ def _add_predict(commands) -> None:
         help="what a sample gets of which nothing is left: the training labels' shares, or nan")
     add('--nonfinite', choices=('error', 'missing'), default='error',
         help='frames with NaN or infinity: refused, or missing')
+    add('--uncalibrated', action='store_true',
+        help='what the network itself says, as in its evaluation')
     add('--plugin', default='', metavar='FILE', help='the plug-in that registers the method')
     add('--device', default='auto', help="'auto' (default), 'cpu', 'cuda', ...")
     parser.set_defaults(function=command_predict)
@@ -301,7 +307,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument('--version', action='version', version=f'fsrf {fsrf.__version__}')
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
     for add in (_add_reproduce, _add_predict, _add_list, _add_status, _add_collect,
-                _add_report, _add_completion): add(commands)
+                _add_report, add_errors, _add_completion): add(commands)
     commands.add_parser('data', help='look into data files, safely: check, convert, show '
                                      '(fsrf data --help)')
     return parser

@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING: import pandas as pd
 
 # %% ../../nbs/9_cli/02_printing.ipynb #87e32001
-def print_report(rows: 'pd.DataFrame', metric: str = '') -> None:
+def print_report(rows: 'pd.DataFrame', metric: str = '', predictions: dict | None = None) -> None:
     """Table, paired differences and constant predictors of each data set, on standard output.
 
-    `metric`: what the table shows ('': each set's headline); differences are of the headline."""
+    `metric`: what the table shows ('': each set's headline); differences are of the headline, and
+    over the choice of test items too where `predictions` (see `run_predictions`) are there."""
     from fsrf import report
     for _, own in rows.groupby('dataset', sort=False):
         print(report.inter_table(own, metric or None).text(color=sys.stdout.isatty()), end='\n\n')
         if 'fsrf' not in set(own.method): continue
         print(f'differences of {report.metric_label(report.headline(own))}:')
-        print(report.compare_text(own), end='\n\n')
+        print(report.compare_text(own, predictions=predictions), end='\n\n')
     _warn_of_constants(rows)
 
 def _warn_of_constants(rows: 'pd.DataFrame') -> None:

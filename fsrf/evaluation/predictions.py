@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CONDITION', 'FILE', 'kept_conditions', 'predictions_table', 'write_predictions', 'read_predictions', 'rescore',
-           'confusion_tables', 'worst_items', 'compare_predictions']
+           'confusion_tables', 'worst_items', 'compare_predictions', 'disagreements']
 
 # %% ../../nbs/5_evaluation/12_predictions.ipynb #e29fc32f
 from collections.abc import Sequence
@@ -66,9 +66,11 @@ def predictions_table(dataset: MultimodalDataset, config: EvalConfig,
 FILE = 'predictions.parquet'
 
 def write_predictions(path: Path | str, table: pd.DataFrame) -> Path:
-    "Write predictions, whole or not at all; returns the path."
+    "Write predictions to a file, or into a folder, whole or not at all; returns the path."
+    path = Path(path)
+    if path.is_dir(): path = path/FILE
     with atomic_file(path) as partial: table.to_parquet(partial, compression='zstd', index=False)
-    return Path(path)
+    return path
 
 # %% ../../nbs/5_evaluation/12_predictions.ipynb #a497c388
 def read_predictions(path: Path | str) -> pd.DataFrame:
@@ -77,7 +79,9 @@ def read_predictions(path: Path | str) -> pd.DataFrame:
     if path.is_dir(): path = path/FILE
     if not path.is_file():
         raise FsrfError('no predictions here', where=path,
-                        do='runs made before predictions were kept have none: make the run again')
+                        expected=f'the folder of a run, with its {FILE}',
+                        do='name one run, not the folder of all; a run that was made before '
+                           'predictions were kept has none: make it again')
     try: table = pd.read_parquet(path)
     except (OSError, ValueError) as e:
         raise FsrfError('cannot read predictions', where=path, found=e,
@@ -192,4 +196,14 @@ def compare_predictions(a: Sequence[pd.DataFrame], b: Sequence[pd.DataFrame],
         found[subset] = item_difference(
             y_true=lines.y.to_numpy(), pred_a=of_both[:len(a)], pred_b=of_both[len(a):],
             n_classes=len(lines.attrs['class_names']), metric=metric, n=n)
+    return found
+
+# %% ../../nbs/5_evaluation/12_predictions.ipynb #da7760dc
+def disagreements(a: pd.DataFrame, b: pd.DataFrame) -> dict[str, tuple[int, int]]:
+    "{subset: how many items only a has right, only b}, from the predictions of two runs."
+    found = {}
+    for subset in dict.fromkeys(a.subset[a.protocol == 'inter']):
+        lines, of_both = _stacked([a, b], subset)
+        right = of_both == _labels_and_logits(lines)[0]
+        found[subset] = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
     return found

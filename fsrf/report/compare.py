@@ -7,13 +7,16 @@ __all__ = ['ABOVE', 'BELOW', 'UNSURE', 'FEW', 'SAME', 'run_means', 'difference_l
            'points', 'points_interval', 'is_sure', 'starred', 'verdict_text', 'paired_text', 'compare_text']
 
 # %% ../../nbs/7_report/02_compare.ipynb #180e1c88
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import numpy as np, pandas as pd
 from ..core import FsrfError
-from ..evaluation.stats import FEWEST, interval, widening
+from ..evaluation.item_errors import item_error
+from ..evaluation.rows import RUN
+from ..evaluation.stats import FEWEST, interval, spread, widening
 from ..methods.base import floor_names
 from fsrf.report.table import (
-    average_column, count_text, one_dataset, repeats, run_lines, whole_seeds,
+    average_column, count_text, headline, one_dataset, repeats, run_lines, subset_columns,
+    whole_seeds,
 )
 
 # %% ../../nbs/7_report/02_compare.ipynb #52e87226
@@ -28,26 +31,45 @@ def run_means(rows: pd.DataFrame, column: str = 'avg', metric: str | None = None
         raise FsrfError('no such column', found=repr(column), expected=', '.join(lines))
     return lines[column]
 
-# %% ../../nbs/7_report/02_compare.ipynb #555cab28
+# %% ../../nbs/7_report/02_compare.ipynb #160860ae
 ABOVE = 'above 0'
 BELOW = 'below 0'
 UNSURE = 'may be 0'
 FEW = 'too few seeds to tell'
 SAME = 'the same in every run'
-_FIELDS = ['dataset', 'a', 'b', 'column', 'seeds', 'folds', 'difference', 'lo', 'hi', 'df']
+_FIELDS = ['dataset', 'a', 'b', 'column', 'seeds', 'folds', 'difference', 'lo', 'hi', 'df',
+           'item_se']
 
-def difference_line(differences: pd.Series) -> dict:
-    "Mean difference of runs, index (seed, repeat, fold), with all that `judged` needs."
+def difference_line(differences: pd.Series, item_se: float = 0.) -> dict:
+    """Mean difference of runs, index (seed, repeat, fold), with all that `judged` needs.
+
+    `item_se`: what the choice of test items adds; nothing where there are folds."""
     values, folds = repeats(differences)
-    mean, lo, hi = interval(values, folds=folds)
+    if folds > 1: item_se = 0.
+    mean, lo, hi = interval(values, folds=folds, item_se=item_se)
+    df = float(spread(values, item_se=item_se)[1]) if item_se else len(values) - 1
     return dict(seeds=differences.index.unique('seed').size, folds=folds, difference=mean, lo=lo,
-                hi=hi, df=len(values) - 1)
+                hi=hi, df=df, item_se=item_se)
 
-def _paired(means, a, b):
+def _paired(means, a, b, item_se=None):
     "Difference a - b of the runs that both have, as a part of a line; None where there is none."
     both = pd.concat(dict(a=means[a], b=means[b]), axis=1).dropna()
     if not len(both): return None
-    return dict(a=a, b=b, column=means.name) | difference_line(both.a - both.b)
+    added = item_se(a, b, both.index) if item_se else 0.
+    return dict(a=a, b=b, column=means.name) | difference_line(both.a - both.b, added)
+
+# %% ../../nbs/7_report/02_compare.ipynb #555cab28
+def _item_se(rows, predictions, column, metric):
+    "A function (a, b, runs) -> the standard error that test items add, from kept predictions."
+    tested = rows[rows.protocol == 'inter']
+    hashes = tested.drop_duplicates(list(RUN)).set_index(
+        ['method', 'seed', 'repeat', 'fold']).checkpoint_sha256.to_dict()
+    proper, full = subset_columns(set(tested.subset))
+    wanted = (proper or [full]) if column.startswith('avg') else [column]
+    def of(a, b, runs):
+        return item_error(predictions, [hashes[a, *run] for run in runs],
+                          [hashes[b, *run] for run in runs], wanted, metric or headline(rows))
+    return of
 
 def _require(names, methods, dataset):
     "An error that names the first of `names` without complete seeds, where there is one."
@@ -72,12 +94,15 @@ def judged(table: pd.DataFrame) -> pd.DataFrame:
 # %% ../../nbs/7_report/02_compare.ipynb #c6bbd761
 def paired_table(rows: pd.DataFrame, a: str = 'fsrf', against: Sequence[str] | None = None, *,
                  column: str = 'avg', metric: str | None = None,
-                 values: Callable[[pd.DataFrame], pd.Series] | None = None) -> pd.DataFrame:
+                 values: Callable[[pd.DataFrame], pd.Series] | None = None,
+                 predictions: Mapping[str, pd.DataFrame] | None = None) -> pd.DataFrame:
     """Differences `a` minus each other method, paired by run, per data set.
 
     Columns: mean `difference`, its 95 % interval `lo`, `hi`, and the verdict of `judged`.
     `against`: the other methods (default: all trained ones). `values(rows)`: other numbers than
-    those of `run_means`, a named series over (method, seed, repeat, fold).
+    those of `run_means`, a named series over (method, seed, repeat, fold). `predictions` (see
+    `run_predictions`): where those of all runs of a pair are there, its interval is over the choice
+    of test items too.
     """
     lines = []
     for dataset, found in rows.groupby('dataset', sort=False):
@@ -85,7 +110,8 @@ def paired_table(rows: pd.DataFrame, a: str = 'fsrf', against: Sequence[str] | N
         methods = list(means.index.get_level_values('method').unique())
         _require((a, *(against or ())), methods, dataset)
         others = against or [m for m in methods if m != a and m not in floor_names()]
-        pairs = [_paired(means, a, b) for b in others]
+        se = None if values or not predictions else _item_se(found, predictions, column, metric)
+        pairs = [_paired(means, a, b, se) for b in others]
         lines += [dict(dataset=dataset) | pair for pair in pairs if pair]
     return judged(pd.DataFrame(lines, columns=_FIELDS))
 
@@ -136,13 +162,15 @@ def paired_text(table: pd.DataFrame) -> str:
         where = f'{r.dataset}: ' if several else ''
         interval = '' if np.isnan(r.lo) else f' [{points(r.lo)}, {points(r.hi)}]'
         over = count_text(r.seeds, 'seed') + (f' x {r.folds} folds' if r.folds > 1 else '')
+        if r.item_se > 0: over += ' and the test items'
         return (f'{where}{r.a} - {r.b}: {100*r.difference:+.2f}{interval} {r.column} points, '
                 f'{over}: {r.verdict}')
     return '\n'.join([*map(line, table.itertuples()), verdict_text(table)])
 
-def compare_text(rows: pd.DataFrame, a: str = 'fsrf') -> str:
+def compare_text(rows: pd.DataFrame, a: str = 'fsrf',
+                 predictions: Mapping[str, pd.DataFrame] | None = None) -> str:
     "`paired_text` of one data set, or the reason why there is no method to compare `a` with."
-    try: table = paired_table(rows, a)
+    try: table = paired_table(rows, a, predictions=predictions)
     except FsrfError as e: return f'{one_dataset(rows)}: no comparison of {a}: {e.what}'
     if not len(table): return f'{one_dataset(rows)}: no trained method beside {a}'
     return paired_text(table)

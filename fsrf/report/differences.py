@@ -62,6 +62,8 @@ def difference_caption(table: pd.DataFrame) -> str:
     if not n: told = 'whiskers: 95 % intervals; no colour, for there are too few seeds to tell'
     elif few: told += f' (Bonferroni); {few} more over fewer than {FEWEST} seeds cannot tell'
     else: told += ' (Bonferroni)'
+    if 'item_se' in table and (table.item_se > 0).any():
+        told = told.replace('intervals', 'intervals over seeds and test items', 1)
     return told
 
 # %% ../../nbs/7_report/04_differences.ipynb #390ace4c

@@ -109,6 +109,7 @@ class Compared:
     "Two methods or more on one data set: the rows of all, the table, and the differences in words."
     rows: pd.DataFrame
     method: str
+    predictions: dict[str, pd.DataFrame]     # of each run, by its checkpoint's hash
 
     @property
     def table(self) -> Table:
@@ -120,7 +121,7 @@ class Compared:
         "Scores of all against the missing rate."
         return missing_rate_figure(self.rows)
 
-    def __str__(self) -> str: return compare_text(self.rows, self.method)
+    def __str__(self) -> str: return compare_text(self.rows, self.method, self.predictions)
 
     def __repr__(self) -> str: return str(self)
 
@@ -132,13 +133,16 @@ def compare(self: Result, *others: str, progress: bool = True) -> Compared:
     """Train others on the same data, seeds and folds, and compare them with this method.
 
     They get the settings of training and evaluation, and those of the method that they have too."""
-    rows = [self.rows]
+    found = [self]
     for other in others:
         known = known_settings(other)
         shared = {name: value for name, value in self.settings.items() if name in known}
-        rows.append(run(other, self.data, self.seeds, device=self.spec.device, progress=progress,
-                        **shared).rows)
-    return Compared(pd.concat(rows, ignore_index=True), self.spec.method)
+        found.append(run(other, self.data, self.seeds, device=self.spec.device, progress=progress,
+                         **shared))
+    kept = {r.rows.checkpoint_sha256.iloc[0]: r.predictions for result in found
+            for r in result.runs}
+    rows = pd.concat([result.rows for result in found], ignore_index=True)
+    return Compared(rows, self.spec.method, kept)
 
 
 # %% ../../nbs/8_runs/12_one_call.ipynb #8efe58b1
@@ -159,5 +163,5 @@ def save(self: Result, folder: Path | str) -> Path:
                         expected='a new folder, or an empty one')
     Predictor(self.runs[0].net, self.spec.device).save_pretrained(folder, self.rows)
     write_rows(folder/'rows.json', self.rows)
-    write_predictions(folder/'predictions.parquet', self.predictions)
+    write_predictions(folder, self.predictions)
     return folder

@@ -13,6 +13,7 @@ from .cost import *
 from .samples import *
 from .model_card import *
 from .predict import *
+from .calibration import *
 from .streaming import *
 
 __all__ = _public_names(globals())

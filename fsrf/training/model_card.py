@@ -120,7 +120,8 @@ def _calibration(method: Method) -> str:
             'samples.')
     errors = found.get('errors')
     if not errors: return f'{told} How well that works was not measured.'
-    cells = errors['subsets'] | {f'{p} of the frames missing': v for p, v in errors['rates'].items()}
+    cells = dict(errors['subsets'])
+    cells |= {f'{p} of the frames missing': pair for p, pair in errors['rates'].items()}
     return (f'{told} Calibration error on the test part (0 at best; a few hundredths are to be '
             'expected of perfect ones, more of few samples):\n\n'
             + _markdown(((k, *(f'{v:.3f}' for v in pair)) for k, pair in cells.items()),

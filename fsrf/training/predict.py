@@ -116,7 +116,7 @@ def _scaled(self: Predictor, found: Samples) -> dict[str, np.ndarray]:
     self._warn_of_units(scale_faults(found, own), stacklevel=5)
     return {m: z_scores(x, *own[m]) for m, x in found.x.items()} if wanted else found.x
 
-# %% ../../nbs/6_training/06_predict.ipynb #6b9f2fcd
+# %% ../../nbs/6_training/06_predict.ipynb #0e9ec277
 @patch
 def _lengths(self: Predictor, found: Samples) -> dict[str, np.ndarray]:
     "{modality: frames (n,)}, also where it is missing."
@@ -146,6 +146,7 @@ def _logits(self: Predictor, data: MultimodalDataset, left: tuple[str, ...]) -> 
     sweep = Sweep(data, [Condition('inter', left)], split='predict', device=self.device)
     return sweep.logits(self.method)[0].float()
 
+# %% ../../nbs/6_training/06_predict.ipynb #6b9f2fcd
 @patch
 def _outcomes(self: Predictor, logits: torch.Tensor) -> np.ndarray:
     "Probabilities (n, classes), of a label's 1 (n, labels), or values (n, 1)."
@@ -171,7 +172,7 @@ def _warn_of_nothing(self: Predictor, empty: np.ndarray, nothing: str) -> None:
     warnings.warn(f'{empty.sum()} of {len(empty)} samples have no frame left to predict from: '
                   f'they get {told}', stacklevel=3)
 
-# %% ../../nbs/6_training/06_predict.ipynb #820f7db0
+# %% ../../nbs/6_training/06_predict.ipynb #5e03cb0d
 @patch
 def _labels(self: Predictor, outcomes: np.ndarray) -> list:
     "The most probable class (all labels above 1/2) in words; None where the probabilities are NaN."
@@ -182,6 +183,7 @@ def _labels(self: Predictor, outcomes: np.ndarray) -> list:
         return ', '.join(name for name, share in zip(names, p) if share > .5)
     return [told(p) for p in outcomes]
 
+# %% ../../nbs/6_training/06_predict.ipynb #820f7db0
 @patch
 def _table(self: Predictor, ids: Sequence[str], shares: np.ndarray, outcomes: np.ndarray,
            labels: list, sd: np.ndarray | None) -> pd.DataFrame:
@@ -196,7 +198,7 @@ def _table(self: Predictor, ids: Sequence[str], shares: np.ndarray, outcomes: np
     columns['share_seen'] = shares.mean(1)
     return pd.DataFrame(columns)
 
-# %% ../../nbs/6_training/06_predict.ipynb #6b4dc681
+# %% ../../nbs/6_training/06_predict.ipynb #6ddbb7fd
 @patch
 def _calibration(self: Predictor, nothing: str, wanted: bool | None) -> Calibration | None:
     "The calibration to use; errors for options that do not exist, or ask for what is not there."
@@ -206,9 +208,10 @@ def _calibration(self: Predictor, nothing: str, wanted: bool | None) -> Calibrat
     if wanted and not self.calibration:
         raise FsrfError('this network is not calibrated', where='calibrated', found=repr(wanted),
                         expected='None or False',
-                        do='calibrate(model.method, valid) of fsrf.training, on its validation part')
+                        do='fsrf.training.calibrate(model.method, valid), on its validation part')
     return None if wanted is False else self.calibration
 
+# %% ../../nbs/6_training/06_predict.ipynb #6b4dc681
 @patch
 def _left(self: Predictor, without: str | Sequence[str]) -> tuple[str, ...]:
     "The modalities that are left; one that the network does not know is an error."
@@ -279,12 +282,13 @@ def checkpoint_file(path: str | Path) -> Path:
     raise FsrfError('not one checkpoint in this folder', where=path, expected='model.safetensors',
                     found=', '.join(f.name for f in files) or 'none', do='name the file')
 
-# %% ../../nbs/6_training/06_predict.ipynb #10c926d4
+# %% ../../nbs/6_training/06_predict.ipynb #250a7e3f
 @patch
 def save(self: Predictor, path: str | Path) -> Path:
     "Write the checkpoint to the file `path`."
     return save_method(self.method, path)
 
+# %% ../../nbs/6_training/06_predict.ipynb #10c926d4
 @patch
 def save_pretrained(self: Predictor, folder: str | Path,
                     rows: pd.DataFrame | str | Path | None = None) -> Path:
