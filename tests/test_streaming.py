@@ -16,7 +16,7 @@ from fsrf.core import FsrfError, seeded
 from fsrf.data import load_dataset
 from fsrf.methods import build
 from fsrf.methods.checkpoint import training_facts
-from fsrf.training import Predictor, StreamingPredictor, TrainConfig, fit
+from fsrf.training import Predictor, StreamingPredictor, TrainConfig, calibrate, fit
 
 SMALL = dict(width=8, heads=2, layers=1)
 PLANTED = "synthetic-quick?sizes=[60,20,20]"
@@ -36,13 +36,14 @@ def knowing(name, method="fsrf", config=SMALL, **facts):
 
 @pytest.fixture(scope="module")
 def model():
-    "A trained one"
+    "A trained and calibrated one"
     ds = load_dataset(PLANTED)
     with seeded("streaming"):
         net = build("fsrf", SMALL, ds.spec)
     parts = ds.parts()
     how = TrainConfig(epochs=1, batch_size=32)
     fit(net, parts["train"], parts["valid"], how, seed=0, device="cpu", progress=False)
+    calibrate(net, parts["valid"], device="cpu")
     return Predictor(net, "cpu")
 
 
@@ -334,6 +335,7 @@ def test_a_modality_is_dropped_and_comes_back(model):
     back = np.zeros((10, 32), "f4")
     back[6] = recording["language"][6]
     same(stream, model, recording | dict(language=back))
+    same(stream, model, recording | dict(language=back), calibrated=False)
     stream.push("language", recording["language"], at=0)
     same(stream, model, recording)
 
