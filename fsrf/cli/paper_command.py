@@ -71,10 +71,11 @@ def add_paper(commands: Any) -> None:
 def sets_there(names: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     "(the sets that are there, {absent published set: where it was looked for, whom to ask})."
     from fsrf.core import FsrfError
-    from fsrf.data import NAMED_SETS, find_sets
+    from fsrf.data import NAMED_SETS, find_sets, load_dataset
     there, absent, found = [], {}, find_sets()
     for name in dict.fromkeys(names):
         base = name.partition('?')[0]
+        if base not in NAMED_SETS: load_dataset(name)       # an unknown name is told at once
         if base not in NAMED_SETS or base in found: there.append(name)
         else: absent[name] = _why_absent(base)
     if there: return there, absent
