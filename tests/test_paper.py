@@ -44,9 +44,7 @@ def rehearse(out):
     sys.modules["rehearsal"] = tool
     spec.loader.exec_module(tool)
     with contextlib.redirect_stdout(io.StringIO()):
-        tool.make(
-            out, "small", [(s, "mmsa-unaligned" if s == "sims" else "mult") for s in SETS], 0
-        )
+        tool.make(out, "small", [(s, "mmsa-unaligned" if s == "sims" else "mult") for s in SETS], 0)
 
 
 def words(out, sets=SETS):

@@ -52,6 +52,7 @@ def _task_lines(rows: pd.DataFrame, name: str, task: str) -> pd.DataFrame | None
                        difference=both['mean'] - both.published)
     return both.assign(method=both.method.fillna(both.printed_as)).rename(columns=dict(mean='here'))
 
+# %% ../../nbs/7_report/10_beside_published.ipynb #d5eb4613
 _COLUMNS = ['dataset', 'task', 'metric', 'method', 'column', 'here', 'lo', 'hi', 'seeds',
             'published', 'difference', 'source']
 
@@ -82,6 +83,7 @@ def task_title(lines: pd.DataFrame) -> str:
     task = '' if first.task == 'sentiment' else f', {first.task}'
     return f'{first.dataset}{task}: {metric_label(first.metric)}'
 
+# %% ../../nbs/7_report/10_beside_published.ipynb #e3b64779
 def beside_average(lines: pd.DataFrame) -> str:
     "HTML of one task's averages: here, published, difference, source. `lines`: of one task."
     average = lines[lines.column == 'avg6'].set_index('method')
@@ -130,6 +132,7 @@ def _pair(ax, line: pd.Series, place: float, method: str, label: str | None) -> 
     ax.plot([place], [line.published], color=color, marker=marker, ms=6, linestyle='',
             markerfacecolor='white', label=label and f'{label}, published')
 
+# %% ../../nbs/7_report/10_beside_published.ipynb #a577a18a
 def _beside_panel(ax, lines: pd.DataFrame) -> None:
     columns = list(PUBLISHED.values())
     methods = _ordered(lines)
@@ -144,6 +147,7 @@ def _beside_panel(ax, lines: pd.DataFrame) -> None:
     ax.set_title(task_title(lines), fontsize=10)
     ax.grid(axis='y', alpha=.25, lw=.5)
 
+# %% ../../nbs/7_report/10_beside_published.ipynb #076df51f
 def beside_figure(lines: pd.DataFrame) -> ShownFigure:
     "Ours and the published cells of methods that have both: a panel per data set and task."
     both = lines[lines.difference.notna()]

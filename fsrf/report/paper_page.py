@@ -46,6 +46,7 @@ def _output_html(data: dict, alt: str) -> str:
     text = ''.join(data.get('text/plain', ''))
     return '' if text.startswith('<') else f'<pre>{escape(text)}</pre>'
 
+# %% ../../nbs/7_report/09_paper_page.ipynb #6e37b8eb
 def _title_of(text: str) -> str:
     found = re.findall(r'^#+ (.+)$', text, flags=re.M)
     return found[-1] if found else ''

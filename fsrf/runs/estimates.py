@@ -67,6 +67,7 @@ def _some(part: MultimodalDataset, most: int) -> tuple[MultimodalDataset, float]
     rows = np.sort(np.random.default_rng(0).permutation(len(part))[:most])
     return part.select(rows), len(part)/most
 
+# %% ../../nbs/8_runs/13_estimates.ipynb #10349cb7
 def _epoch_seconds(method: Method, parts: dict, config: TrainConfig, device: str,
                    steps: int) -> float:
     "Seconds of the training part of an epoch: its steps, and what is settled after them."
@@ -100,6 +101,7 @@ def _chain_seconds(chain: Sequence[Method], parts: dict, config: TrainConfig, de
         seconds.append(training + times*_timed(validate, method, sweep)[0])
     return seconds
 
+# %% ../../nbs/8_runs/13_estimates.ipynb #e26821ac
 def _test_seconds(method: Method, parts: dict, evaluation: dict, device: str,
                   samples: int) -> float:
     "Seconds of the test under all conditions."
@@ -165,12 +167,14 @@ def write_probes(path: Path | str, probes: dict[str, Probe]) -> Path:
     "Write {run's id: probe}."
     return write_json(path, {id: dataclasses.asdict(probe) for id, probe in probes.items()})
 
+# %% ../../nbs/8_runs/13_estimates.ipynb #ed1fdf64
 def to_probe(specs: Sequence[RunSpec], ids: Sequence[str]) -> dict[str, RunSpec]:
     "{id: the first run of each method on each data set}: the one that stands for its other seeds."
     first = {}
     for spec, id in zip(specs, ids): first.setdefault((spec.method, spec.dataset), (id, spec))
     return dict(first.values())
 
+# %% ../../nbs/8_runs/13_estimates.ipynb #98dae6eb
 def probe_all(specs: dict[str, RunSpec], out: Path | str, *, steps: int = 20, samples: int = 256,
               workers: int = 1, report: Callable[[str], None] = print) -> dict[str, Probe]:
     "The probes of `to_probe`'s runs: a notebook per data set under `out`; those kept are taken."
@@ -211,6 +215,7 @@ def plan_table(specs: Sequence[RunSpec], ids: Sequence[str], probes: dict[str, P
         line['left'] += id not in done
     return pd.DataFrame(lines).T.rename_axis(['dataset', 'method'])
 
+# %% ../../nbs/8_runs/13_estimates.ipynb #969479dd
 def grid_seconds(table: pd.DataFrame, workers: int = 1) -> dict[str, float]:
     "{'least', 'usual', 'longest'}: seconds of what is left, on so many workers."
     def over(name):
@@ -219,6 +224,7 @@ def grid_seconds(table: pd.DataFrame, workers: int = 1) -> dict[str, float]:
         return max((left[name]*left.left).sum()/workers, left[name].max())
     return {name: float(over(name)) for name in ('least', 'usual', 'longest')}
 
+# %% ../../nbs/8_runs/13_estimates.ipynb #ab090f16
 def plan_lines(table: pd.DataFrame, workers: int = 1) -> list[str]:
     "The plan as text: a line per data set and method, then the whole."
     out = [f'{"data set":<16}{"method":<20}{"runs":>5}{"left":>6}{"epochs":>9}'
