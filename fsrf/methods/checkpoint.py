@@ -109,23 +109,11 @@ def _read_head(file: safe_open, path: str | Path) -> dict:
     return head
 
 # %% ../../nbs/4_methods/03_checkpoint.ipynb #558d8d8d
-_TEXTS = ('name', 'title', 'sha256')
-
 def _numbers(values: object, n: int, positive: bool = False) -> bool:
     "Are these `n` finite numbers (> 0 where `positive`)?"
     try: a = np.array(values, float)
     except (TypeError, ValueError): return False
     return a.shape == (n,) and bool(np.isfinite(a).all()) and not (positive and (a <= 0).any())
-
-def _check_facts(head: dict, spec: DataSpec, path: str | Path) -> None:
-    "An error unless the facts of the training fit `spec`; an untrained network has none."
-    names = spec.class_names
-    good = dict(task=spec.task in TASKS, classes=not names or len(names) == spec.n_classes)
-    if 'columns' in head: good |= _good_facts(head, spec)
-    wrong = [name for name, is_good in good.items() if not is_good]
-    if wrong:
-        raise FsrfError('a damaged checkpoint', where=path, found=', '.join(wrong),
-                        expected='facts that fit the modalities and classes')
 
 def _good_calibration(found: dict, spec: DataSpec) -> bool:
     "Scales that fit the modalities and labels, and their errors, where they were measured."
@@ -136,6 +124,19 @@ def _good_calibration(found: dict, spec: DataSpec) -> bool:
     sizes = [found['level'], found['nothing'], found['samples']]
     measured &= set(errors) in (set(), {'subsets', 'rates'})
     return fits and measured and _numbers(sizes, 3, True) and isinstance(found['samples'], int)
+
+# %% ../../nbs/4_methods/03_checkpoint.ipynb #5fd897c6
+_TEXTS = ('name', 'title', 'sha256')
+
+def _check_facts(head: dict, spec: DataSpec, path: str | Path) -> None:
+    "An error unless the facts of the training fit `spec`; an untrained network has none."
+    names = spec.class_names
+    good = dict(task=spec.task in TASKS, classes=not names or len(names) == spec.n_classes)
+    if 'columns' in head: good |= _good_facts(head, spec)
+    wrong = [name for name, is_good in good.items() if not is_good]
+    if wrong:
+        raise FsrfError('a damaged checkpoint', where=path, found=', '.join(wrong),
+                        expected='facts that fit the modalities and classes')
 
 def _good_facts(head: dict, spec: DataSpec) -> dict[str, bool]:
     "{fact: is it of its kind?}"

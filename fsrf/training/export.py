@@ -8,7 +8,7 @@ __all__ = ['LACKS', 'MISSING', 'KINDS', 'NEEDS', 'Answer', 'TOLERANCE', 'input_s
            'pt2_bytes', 'onnx_program', 'onnx_bytes', 'load_exported', 'largest_difference']
 
 # %% ../../nbs/6_training/08_export.ipynb #e36e85f4
-import contextlib, copy, importlib.util, io, json, logging, math, warnings, zipfile
+import contextlib, copy, io, json, logging, math, warnings, zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 import numpy as np, torch
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from .. import __version__
 from ..core import FsrfError, canonical_json, unknown, write_atomic
 from ..data.batch import Batch, DataSpec, ModalitySpec, frame_mask
+from ..extras import have, need
 from ..evaluation.calibration import WIDEST, Calibration
 from ..methods.base import probabilities
 from ..missing.conditions import subsets
@@ -261,12 +262,6 @@ def kind_of(path: str | Path) -> str:
         if Path(path).suffix == ending: return kind
     raise FsrfError('unknown kind of file', where=path, expected=' or '.join(KINDS.values()))
 
-def _require(names: tuple[str, ...]) -> None:
-    absent = [name for name in names if importlib.util.find_spec(name) is None]
-    if absent:
-        raise FsrfError('writing ONNX needs packages that are not here', found=', '.join(absent),
-                        do="pip install 'fsrf[export]', or export a .pt2 file, which needs none")
-
 # %% ../../nbs/6_training/08_export.ipynb #d70026c6
 def pt2_bytes(program: torch.export.ExportedProgram, facts: dict) -> bytes:
     "A graph as a PT2 file, which `torch.export.load` reads."
@@ -355,12 +350,12 @@ def export(self: Predictor, path: str | Path, kind: str = '') -> Path:
     if kind and kind != known:
         raise FsrfError('the ending is that of another kind of file', where=path,
                         expected=KINDS[kind])
-    if known == 'onnx': _require(NEEDS)
+    if known == 'onnx': need(*NEEDS)
     program, facts = traced(self), graph_facts(self)
     made, answer, judge = None, _of_module(program.module()), 'torch'
     if known == 'onnx':
         made = onnx_program(program, facts)
-        if importlib.util.find_spec('onnxruntime'):
+        if have('onnxruntime'):
             answer, judge = load_exported(onnx_bytes(made, facts), 'onnx'), 'onnxruntime'
     gap = largest_difference(self, answer)
     if not gap <= TOLERANCE:

@@ -10,10 +10,10 @@ import csv, io, json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 import numpy as np
 from ...core import Config, FsrfError, atomic_file, setting, write_atomic
+from ...extras import have, need
 from .content import pad
 from .media import Missing, Track
 from .raw_worker import tracks_of
@@ -43,17 +43,13 @@ class Extraction(Config):
     memory: int = setting(2*2**30, low=1, help='bytes that the padded features may need')
 
 # %% ../../../nbs/1_data/files/34_raw_folder.ipynb #6920dbba
-def _have(package: str) -> bool:
-    return not package or find_spec(_IMPORTS.get(package, package)) is not None
-
-# %% ../../../nbs/1_data/files/34_raw_folder.ipynb #f253443e
 def _chosen(config: Extraction) -> dict[str, str]:
     "{modality: kind} with `auto` decided, without those that are 'none'."
     audio, visual, language = config.audio, config.visual, config.language
-    if audio == 'auto': audio = 'egemaps' if _have('opensmile') else 'logmel'
+    if audio == 'auto': audio = 'egemaps' if have('opensmile') else 'logmel'
     if visual == 'auto': visual = 'descriptors'
     if language == 'auto':
-        language = 'vectors' if config.vectors else 'wordllama' if _have('wordllama') else 'hashed'
+        language = 'vectors' if config.vectors else 'wordllama' if have('wordllama') else 'hashed'
     if (language == 'vectors') != bool(config.vectors):
         raise FsrfError('which word vectors?', where='language and vectors',
                         expected="language='vectors' with a file, or neither",
@@ -66,10 +62,7 @@ def _check_packages(kinds: Mapping[str, str]) -> None:
     "An error that says what to install for these kinds."
     wanted = [_BY[kind] for kind in kinds.values()]
     if not {'audio', 'visual'}.isdisjoint(kinds): wanted.append('av')
-    absent = [package for package in dict.fromkeys(wanted) if not _have(package)]
-    if not absent: return
-    raise FsrfError('this needs packages that are not installed', found=f'no {", ".join(absent)}',
-                    do="pip install 'fsrf[extract]', or leave a modality out (--visual none)")
+    need(*(_IMPORTS.get(package, package) for package in dict.fromkeys(filter(None, wanted))))
 
 # %% ../../../nbs/1_data/files/34_raw_folder.ipynb #b1302dc7
 def _texts(found: list[Utterance], kind: str, vectors: str) -> dict[str, Track | Missing]:
