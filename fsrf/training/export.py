@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np, torch
 from fastcore.basics import patch
 from torch import Tensor, nn
-from .. import __version__
+from . import __version__
 from ..core import FsrfError, canonical_json, unknown, write_atomic
 from ..data.batch import Batch, DataSpec, ModalitySpec, frame_mask
 from ..extras import have, need
@@ -146,17 +146,15 @@ def graph_outcome(spec: DataSpec, calibration: Calibration | None, logits: Tenso
     calibrated, its `sd` (B,), from the logits.
 
     `seen` (B, M): shares of frames; where nothing was seen, the `prior` (of `meta`, or NaN)."""
-    something, scale = (seen > 0).any(1, keepdim=True), None
-    if calibration: scale = graph_scale(calibration, seen)
+    something = (seen > 0).any(1, keepdim=True)
+    scale = graph_scale(calibration, seen) if calibration else torch.ones_like(seen[:, :1])
     if spec.task == 'regression':
         answers = dict(value=torch.where(something, logits, prior)[:, 0])
-        if calibration:
-            answers['sd'] = torch.where(something, scale, calibration.nothing)[:, 0]
-        return answers
-    several = spec.task == 'multilabel-binary'
-    if calibration: logits = logits/(scale[..., None] if several else scale)
-    outcome = probabilities(spec, logits)
-    if several: outcome = outcome[..., 1]
+        if not calibration: return answers
+        return answers | dict(sd=torch.where(something, scale, calibration.nothing)[:, 0])
+    if spec.task == 'multilabel-binary':
+        outcome = probabilities(spec, logits/scale[..., None])[..., 1]
+    else: outcome = probabilities(spec, logits/scale)
     return dict(probabilities=torch.where(something, outcome, prior))
 
 # %% ../../nbs/6_training/08_export.ipynb #a7e122da
