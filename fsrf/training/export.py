@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np, torch
 from fastcore.basics import patch
 from torch import Tensor, nn
-from . import __version__
+from .. import __version__
 from ..core import FsrfError, canonical_json, unknown, write_atomic
 from ..data.batch import Batch, DataSpec, ModalitySpec, frame_mask
 from ..extras import have, need
