@@ -202,6 +202,7 @@ def test_every_import_is_a_requirement():
         "sklearn",
         "nbformat",
         "nbclient",
+        "nbconvert",  # comes with jupyterlab
         "yaml",
         "jupyter_client",
         "dask_jobqueue",
