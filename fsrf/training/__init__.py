@@ -14,6 +14,7 @@ from .samples import *
 from .model_card import *
 from .predict import *
 from .calibration import *
+from .arrivals import *
 from .streaming import *
 
 __all__ = _public_names(globals())
