@@ -15,6 +15,7 @@ from .model_card import *
 from .predict import *
 from .calibration import *
 from .export import *
+from .arrivals import *
 from .streaming import *
 
 __all__ = _public_names(globals())

@@ -223,6 +223,7 @@ def _left(self: Predictor, without: str | Sequence[str]) -> tuple[str, ...]:
                         expected=', '.join(self.spec.names), found=', '.join(map(str, unknown)))
     return tuple(m for m in self.spec.names if m not in gone)
 
+# %% ../../nbs/6_training/06_predict.ipynb #77c5bfa2
 @patch
 def _answers(self: Predictor, ids: Sequence[str], logits: torch.Tensor, shares: np.ndarray,
              nothing: str, calibration: Calibration | None) -> pd.DataFrame:
@@ -255,9 +256,9 @@ def predict(self: Predictor, samples: object, *, without: str | Sequence[str] = 
     error, where calibrated."""
     calibration = self._calibration(nothing, calibrated)
     left = self._left(without)
-    gone = [m for m in self.spec.names if m not in left]
     found = as_samples(samples, self.spec, length=length, ids=ids, nonfinite=nonfinite,
-                       aligned=self.meta['aligned'], without=gone)
+                       aligned=self.meta['aligned'],
+                       without=[m for m in self.spec.names if m not in left])
     for note in found.notes: warnings.warn(note, stacklevel=2)
     if not len(found):
         logits = shape_logits(self.spec, torch.zeros(0, self.spec.n_outputs))

@@ -3,7 +3,7 @@ every frame.
 
     python tools/bench/stream.py                  ten seconds of each stream (part of `make bench`)
     python tools/bench/stream.py --full --keep    ten minutes; writes data/results/streaming.json,
-                                                  which nbs/6_training/09_streaming.ipynb shows
+                                                  which nbs/6_training/10_streaming.ipynb shows
 
 Sizes are CMU-MOSI's: 300, 74 and 35 features, windows of 50 frames, full from the start. The
 streams are `aligned` (one clock, whose every tick gives all sequences another window), and, for
