@@ -202,7 +202,6 @@ def test_every_import_is_a_requirement():
         "sklearn",
         "nbformat",
         "nbclient",
-        "nbconvert",  # comes with jupyterlab
         "yaml",
         "jupyter_client",
         "dask_jobqueue",

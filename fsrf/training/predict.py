@@ -50,8 +50,7 @@ class Predictor:
     @property
     def calibration(self) -> Calibration | None:
         "Temperatures (a regression's standard deviations) by what was seen; None: not calibrated."
-        found = self.meta.get('calibration')
-        return calibration_from(found) if found else None
+        return calibration_from(self.meta['calibration']) if 'calibration' in self.meta else None
 
     @property
     def statistics(self) -> Statistics:

@@ -67,7 +67,7 @@ class StreamingPredictor:
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
-        "{modality: how many frames were of each kind in `KINDS`}; old: the window had passed."
+        "{modality: how many frames were of each kind in `OUTCOMES`}; old: the window had passed."
         return {m: dict(track.counts) for m, track in self._tracks.items()}
 
     def __repr__(self) -> str:
