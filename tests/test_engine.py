@@ -472,11 +472,12 @@ def test_a_template_tells_its_parameters_and_checks_them(path):
     source = ["".join(c["source"]) for c in cells[:2]]
     assert "parameters" in cells[0]["metadata"]["tags"]
     assert source[1].startswith("from fsrf.runs import check_given\n\ncheck_given()\n")
-    runs.check_given(["", source[0], "# Parameters\nout_dir = 'here'\n"])
-    with pytest.raises(FsrfError, match="did you mean 'out_dir'"):
-        runs.check_given(["", source[0], "# Parameters\nout_dri = 'here'\n"])
+    place = "out_dir" if "\nout_dir: str" in source[0] else "out"
+    runs.check_given(["", source[0], f"# Parameters\n{place} = 'here'\n"])
+    with pytest.raises(FsrfError, match=f"did you mean '{place}'"):
+        runs.check_given(["", source[0], f"# Parameters\n{place}x = 'here'\n"])
     with pytest.raises(FsrfError, match="another kind"):
-        runs.check_given(["", source[0], "# Parameters\nout_dir = 3\n"])
+        runs.check_given(["", source[0], f"# Parameters\n{place} = 3\n"])
 
 
 def test_papermill_by_hand_stops_in_the_first_cell(tmp_path):

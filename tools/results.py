@@ -26,11 +26,11 @@ import pandas as pd
 
 from fsrf import runs
 from fsrf.core import find_root, read_json, write_atomic
-from fsrf.data import PRESETS
 from fsrf.methods import METHODS, method_config
 from fsrf.report import headline
 from fsrf.runs.cluster import Executor
 
+SEEDS = 5  # of a set, unless their number is given
 SEEDED = ("language_only",)  # also run, with all that were searched on a set
 ONCE = ("majority", "ridge", "ridge_subset", "zero_input")  # no seed, only the folds' repetition
 # .95: the far end, where the paper says that it is weak
@@ -111,11 +111,6 @@ def rows_of(parts: list[tuple], out: Path, submit: Callable) -> tuple[pd.DataFra
     return pd.concat(found, ignore_index=True), list(failed.values())
 
 
-def seeds_of(name: str, seeds: int | None) -> list[int]:
-    "The seeds of a set: 5, on planted sets 3, unless their number is given."
-    return list(range(seeds or (3 if name in PRESETS else 5)))
-
-
 def main_rows(name, seeds, out, tuned, submit, methods=None) -> list:
     "A file of all methods (or of some) on a data set; returns what failed."
     repeats = runs.cached_dataset(name).n_repeats
@@ -185,7 +180,7 @@ def arguments() -> argparse.Namespace:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     p.add_argument("--methods", help="default: all that were searched on the set")
     p.add_argument("--sets", help="default: all that were searched")
-    p.add_argument("--seeds", type=int, help="default: 5, on synthetic sets 3")
+    p.add_argument("--seeds", type=int, help="default: 5")
     p.add_argument("--workers", type=int)
     p.add_argument("--cluster")
     p.add_argument("--out", default="runs/results")
@@ -244,8 +239,7 @@ def main() -> None:
     failed = []
     with Executor(a.cluster, workers=a.workers, device="auto") as pool:
         for name in sets:
-            seeds = seeds_of(name, a.seeds or (5 if a.labels else None))
-            failed += make(name, seeds, out, tuned, pool.submit)
+            failed += make(name, list(range(a.seeds or SEEDS)), out, tuned, pool.submit)
         if a.map:
             shared = [float(s) for s in a.shared.split(",")] if a.shared else SHARED
             levels = LEVELS if a.level is None else LEVELS[a.level : a.level + 1]
