@@ -93,7 +93,7 @@ probes: $(READY)  ## what FSRF's factors hold of the planted ones: data/results/
 	$(BIN)/python tools/probes.py $(ARGS)
 
 effects: export OMP_NUM_THREADS = 1
-effects: $(READY)  ## what the way of measuring is worth in points: data/results/protocol_effects.csv
+effects: $(READY)  ## what the way of measuring is worth in points: data/results/effects/protocol.csv
 	$(BIN)/python tools/protocol_effects.py $(ARGS)
 
 figures: export OMP_NUM_THREADS = 1

@@ -32,7 +32,7 @@ def tool():
 
 @pytest.fixture(scope="module")
 def rows():
-    return pd.read_csv(ROOT / "data/results/protocol_effects.csv")
+    return pd.read_csv(ROOT / "data/results/effects/protocol.csv")
 
 
 def test_committed_rows_are_whole_and_of_the_sets_as_they_are(tool, rows):

@@ -3,7 +3,7 @@
     make effects                    all of it: some 15 minutes of one core
     make effects ARGS=--workers=4   more runs at a time
 
-Writes data/results/protocol_effects.csv, which nbs/explanations/published_numbers.ipynb shows: a
+Writes data/results/effects/protocol.csv, which nbs/explanations/published_numbers.ipynb shows: a
 row per run and way of choosing the epoch, with weighted F1 in points per subset of modalities,
 right and with its arguments swapped (columns `swapped_*`).
 
@@ -31,7 +31,7 @@ from fsrf.methods import build
 from fsrf.missing import MRMLaw, inter_conditions, subset_label, views, zero_missing
 from fsrf.training import TrainConfig, fit
 
-FILE = "data/results/protocol_effects.csv"
+FILE = "data/results/effects/protocol.csv"
 METHODS = ("plain_mrm", "corrkd", "fsrf")
 DRAWS, SEEDS, EPOCHS = range(5), range(5), 20
 SIZES = "sizes=[1284,229,686]"
