@@ -68,6 +68,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                              'fsrf/cli/paper_command.py'),
                                         'fsrf.cli.paper_command._longest_first': ( '9_cli/paper_command.html#_longest_first',
                                                                                    'fsrf/cli/paper_command.py'),
+                                        'fsrf.cli.paper_command._once': ('9_cli/paper_command.html#_once', 'fsrf/cli/paper_command.py'),
                                         'fsrf.cli.paper_command._paper_how': ( '9_cli/paper_command.html#_paper_how',
                                                                                'fsrf/cli/paper_command.py'),
                                         'fsrf.cli.paper_command._paper_what': ( '9_cli/paper_command.html#_paper_what',

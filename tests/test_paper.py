@@ -19,6 +19,7 @@ import pytest
 from processes import wait_for
 
 from fsrf.cli import main as cli
+from fsrf.cli.paper_command import paper_grid
 from fsrf.core import FsrfError
 from fsrf.report import published_table
 from fsrf.runs import read_probes
@@ -37,14 +38,14 @@ SMALL = (
 )
 
 
-def rehearse(out):
-    "Small files of the four sets, each in one layout"
+def rehearse(out, sets=SETS):
+    "Small files of the sets, each in one layout"
     spec = importlib.util.spec_from_file_location("rehearsal", ROOT / "tools/rehearsal.py")
     tool = importlib.util.module_from_spec(spec)
     sys.modules["rehearsal"] = tool
     spec.loader.exec_module(tool)
     with contextlib.redirect_stdout(io.StringIO()):
-        tool.make(out, "small", [(s, "mmsa-unaligned" if s == "sims" else "mult") for s in SETS], 0)
+        tool.make(out, "small", [(s, "mmsa-unaligned" if s == "sims" else "mult") for s in sets], 0)
 
 
 def words(out, sets=SETS):
@@ -155,6 +156,40 @@ def test_the_page_needs_nothing_beside_it(rehearsed):
     assert "No set has seeds enough" in page, "one seed claims nothing"
     titles = re.findall(r"<h2>(.*?)</h2>", page)
     assert titles[0] == "In short" and len(titles) == len(set(titles)) == 12
+
+
+@pytest.fixture
+def small_mosi(tmp_path, monkeypatch):
+    "FSRF_DATA holds a small MOSI; a folder for runs"
+    rehearse(tmp_path, ["mosi"])
+    monkeypatch.setenv("FSRF_DATA", str(tmp_path))
+    monkeypatch.setenv("FSRF_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "out"
+
+
+def grid_of(words):
+    args = cli.make_parser().parse_args(["paper", "--sets", "mosi", *words.split()])
+    return paper_grid(args, ["mosi"])
+
+
+def test_a_setting_need_not_be_one_of_every_method(small_mosi):
+    words = "--methods fsrf,corrkd,majority --seeds 0,1 --set config.layers=1"
+    grid = grid_of(words + " --set corrkd.margin=1 --ablation parts")
+    of = {}
+    for spec, change in zip(grid.specs, grid.changes, strict=True):
+        of.setdefault((spec.method, change), []).append(spec)
+    runs = {key: len(specs) for key, specs in of.items()}
+    changed = {("fsrf", "no factorization"): 2, ("fsrf", "no distillation"): 2}
+    assert runs == {("fsrf", ""): 2, ("corrkd", ""): 2, ("majority", ""): 1} | changed
+    full, changed = of["fsrf", ""][0], of["fsrf", "no distillation"][0]
+    assert changed.config == full.config | dict(log=0.0, dis=0.0) and full.config["layers"] == 1
+
+
+def test_settings_that_do_not_fit_together_are_told_before_any_work(small_mosi):
+    words = "paper --methods fsrf --seeds 0 --set config.width=8"
+    code, _, told = call([*words.split(), "--sets", "mosi", "--out", str(small_mosi)])
+    assert code == 2 and "width=8, heads=10" in told and "Traceback" not in told
+    assert not (small_mosi / "probes.json").exists()
 
 
 def test_without_any_set_it_is_an_error(tmp_path, monkeypatch):

@@ -147,22 +147,27 @@ def _training_settings(name: str) -> dict | None:
     return read_settings(name)
 
 # %% ../../nbs/9_cli/08_paper_command.ipynb #e6a9ed28
+def _once(name: str, seeds: Sequence[int], specs: list, ids: list) -> tuple[list, list]:
+    "The planned runs of a set, those of `ONCE` with as many seeds as the set has foldings."
+    from fsrf.data import load_dataset
+    first = seeds[:load_dataset(name).n_repeats]
+    kept = [i for i, spec in enumerate(specs) if spec.method not in ONCE or spec.seed in first]
+    return [specs[i] for i in kept], [ids[i] for i in kept]
+
 def paper_grid(args: argparse.Namespace, sets: Sequence[str]) -> PaperGrid:
     "The runs on these sets, checked."
-    from fsrf.data import load_dataset
     from fsrf.methods import load_plugin
-    from fsrf.runs import parse_settings, plan
+    from fsrf.runs import method_settings, parse_settings, plan
     load_plugin(args.plugin)
     methods, settings = paper_methods(args.methods), parse_settings(args.settings)
     how = dict(tuned=_training_settings(args.tuned), device=args.device, plugin=args.plugin)
     grid = PaperGrid()
-    seeded, once = ([m for m in methods if (m in ONCE) == is_once] for is_once in (False, True))
     for name in sets:
-        repeats = load_dataset(name).n_repeats
-        for some, seeds in ((seeded, args.seeds), (once, args.seeds[:repeats])):
-            if some: grid.add(plan([name], some, seeds, settings=settings, **how))
+        specs, ids = plan([name], methods, args.seeds, settings=settings, **how)
+        grid.add(_once(name, args.seeds, specs, ids))
     for change, fields in _changes(args.ablation, methods).items():
-        own = settings | dict(fsrf=settings.get('fsrf', {}) | fields)
+        own = {group: settings[group] for group in ('train', 'evaluation') if group in settings}
+        own['fsrf'] = method_settings('fsrf', settings, methods) | fields
         grid.add(plan(sets, ['fsrf'], args.seeds, settings=own, **how), change)
     return grid
 
