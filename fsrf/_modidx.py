@@ -146,6 +146,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'fsrf.cli.words.Parser.error': ('9_cli/words.html#parser.error', 'fsrf/cli/words.py'),
                                 'fsrf.cli.words.Parser.parse_args': ('9_cli/words.html#parser.parse_args', 'fsrf/cli/words.py'),
                                 'fsrf.cli.words.Parser.words': ('9_cli/words.html#parser.words', 'fsrf/cli/words.py'),
+                                'fsrf.cli.words.parse_count': ('9_cli/words.html#parse_count', 'fsrf/cli/words.py'),
                                 'fsrf.cli.words.parse_names': ('9_cli/words.html#parse_names', 'fsrf/cli/words.py'),
                                 'fsrf.cli.words.parse_numbers': ('9_cli/words.html#parse_numbers', 'fsrf/cli/words.py')},
             'fsrf.core': { 'fsrf.core.Config': ('core.html#config', 'fsrf/core.py'),

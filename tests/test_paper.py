@@ -147,7 +147,8 @@ def test_the_page_needs_nothing_beside_it(rehearsed):
     page = (out / "paper.html").read_text(encoding="utf-8")
     assert not re.search(r'(?:src|href)="(?!data:|#|https?://)', page) and "<script" not in page
     assert not re.search(r'src="https?:', page), "nothing is fetched"
-    for text in ("Rehearsal:", "Beside the published cells", "HRLF (NeurIPS 2024) Table 1"):
+    banner = "Rehearsal: the files of " + ", ".join(SETS)
+    for text in (banner, "Beside the published cells", "HRLF (NeurIPS 2024) Table 1"):
         assert text in page
     for name in SETS:
         assert f"Where FSRF puts a sample, {name}" in page
@@ -214,3 +215,18 @@ def test_an_address_is_refused(tmp_path, monkeypatch):
     code, _, told = call(["paper", "--out", "s3://bucket/runs"])
     assert code == 2 and "expected: a path" in told
     assert FsrfError.__name__ not in told
+
+
+def test_an_incomplete_folder_says_what_it_lacks(tmp_path, monkeypatch):
+    (tmp_path / "MOSI").mkdir()
+    for name in ("TimestampedWordVectors", "COVAREP", "Visual_Facet_42", "Opinion_Labels"):
+        (tmp_path / f"MOSI/CMU_MOSI_{name}.csd").touch()
+    monkeypatch.setenv("FSRF_DATA", str(tmp_path))
+    code, _, told = call(["paper", "--sets", "mosi", "--out", str(tmp_path / "out")])
+    assert code == 2 and "without a file of folds" in told and "cmu_mosi_std_folds.py" in told
+
+
+@pytest.mark.parametrize("words", ("--steps 0", "--workers 0", "--workers x"))
+def test_a_count_begins_at_one(words):
+    with pytest.raises(SystemExit):
+        call(["paper", *words.split()])

@@ -15,7 +15,7 @@ from fsrf.cli.paper_results import (
     PaperGrid, _representations, execute_all, paper_notebooks, paper_rows, write_page,
 )
 from .printing import short_path
-from .words import parse_names, parse_numbers
+from .words import parse_count, parse_names, parse_numbers
 if TYPE_CHECKING: import pandas as pd
 
 # %% ../../nbs/9_cli/08_paper_command.ipynb #66b9aa65
@@ -46,10 +46,10 @@ def _paper_how(add: Any) -> None:
     add('--device', default='auto', help="'auto' (default), 'cpu', 'cuda', ...")
     add('--cluster', metavar='FILE|ADDRESS',
         help='a YAML file of a batch system, or a running dask scheduler (default: this machine)')
-    add('--workers', type=int, metavar='N',
+    add('--workers', type=parse_count, metavar='N',
         help='runs at a time, one thread each (default: one per core, or per GPU)')
     add('--out', default='runs/paper', metavar='DIR', help='a folder (default: runs/paper)')
-    add('--steps', type=int, default=20, metavar='N',
+    add('--steps', type=parse_count, default=20, metavar='N',
         help='training steps that the estimate of time is measured on (default: 20)')
     add('--dry-run', action='store_true', help='only check the data and print the plan')
     add('--quiet', action='store_true', help='no progress bar')
@@ -88,7 +88,8 @@ def _why_absent(name: str) -> str:
     from fsrf.data.named_sets import locate
     try: locate(name)
     except FsrfError as error:
-        return f'{error.what}: {error.parts["expected"]}; {error.parts["next"]}'
+        seen = error.parts.get('found') or error.parts['expected']
+        return f'{error.what}: {seen}; {error.parts["next"]}'
 
 # %% ../../nbs/9_cli/08_paper_command.ipynb #44fb0764
 def _stamp(name: str) -> str:

@@ -84,12 +84,13 @@ def paper_notebooks(rows: 'pd.DataFrame', ablation: Any, checkpoints: dict[str, 
     if ablation is not None:
         own = given | dict(rows=[str(out/'ablation.parquet')]) | _high_rates(ablation)
         made['table_ablation'] = template_path('table_ablation'), own
-    for dataset, file in sorted(checkpoints.items()):
-        folder = out/'report'/f'representation-{dataset.replace("?", "-")}'
-        made[folder.name] = template_path('fig_representation'), dict(
-            dataset=dataset, checkpoint=file, out_dir=str(folder))
     if {'fsrf'} < {*rows.method} and {'corrkd', 'plain_mrm'} & {*rows.method}:
         made['reproduction_report'] = shipped('nbs/explanations/reproduction_report.ipynb'), given
+    order = list(dict.fromkeys(rows.dataset))
+    for dataset in sorted(checkpoints, key=order.index):
+        folder = out/'report'/f'representation-{dataset.replace("?", "-")}'
+        made[folder.name] = template_path('fig_representation'), dict(
+            dataset=dataset, checkpoint=checkpoints[dataset], out_dir=str(folder))
     return made
 
 # %% ../../nbs/9_cli/04_paper_results.ipynb #bb8acaff
@@ -123,11 +124,14 @@ LEADS = dict(
 LEFT_OUT = ('Published cells, apart', 'How the settings were chosen', 'Claim by claim')
 
 # %% ../../nbs/9_cli/04_paper_results.ipynb #a9016043
-def is_rehearsal(ids: Sequence[str] = ()) -> bool:
-    "Did `tools/rehearsal.py` make the files below FSRF_DATA, or the one with these ids?"
-    from fsrf.core import data_root
-    marked = (data_root()/'REHEARSAL.txt').is_file()
-    return marked or any('rehearsal' in str(i) for i in ids[:50])
+def is_rehearsal(name: str) -> bool:
+    "Did `tools/rehearsal.py` make the files of this set? Its mark or the set's ids tell."
+    from fsrf.data import NAMED_SETS, load_dataset
+    from fsrf.data.named_sets import locate
+    if any('rehearsal' in str(i) for i in load_dataset(name).ids[:50]): return True
+    base, _, layout = name.partition('?layout=')
+    folders = locate(base, layout).paths[0].parents if base in NAMED_SETS else ()
+    return any((folder/'REHEARSAL.txt').is_file() for folder in folders)
 
 def _set_table(sets: Sequence[str], rows: 'pd.DataFrame') -> str:
     "HTML of what each set is."
@@ -169,11 +173,12 @@ def _summary(sets: Sequence[str], absent: dict, rows: 'pd.DataFrame', outcomes: 
     return markdown_html('\n\n'.join(text))
 
 # %% ../../nbs/9_cli/04_paper_results.ipynb #812e7ad1
-def _made_how(table: 'pd.DataFrame', out: Path, args: argparse.Namespace) -> str:
+def _made_how(table: 'pd.DataFrame', outcomes: Sequence, out: Path,
+              args: argparse.Namespace) -> str:
     "HTML of time beside its estimate, and what a reader needs to make it again."
     from fsrf.core import code_version, commit
     from fsrf.runs import compare_with_past, past_seconds
-    took = compare_with_past(table, past_seconds(out))
+    took = compare_with_past(table, past_seconds(out, {o.id for o in outcomes}))
     took.columns = ['least (s)', 'estimate (s)', 'at most (s)', 'a run took (s)', 'took / estimate']
     words = ('paper', '--sets', ','.join(args.sets), '--methods', ','.join(args.methods), '--seeds',
              ','.join(map(str, args.seeds)), '--settings', args.tuned, '--ablation', args.ablation)
@@ -201,9 +206,8 @@ def write_page(out: Path, sets: Sequence[str], absent: dict, checks: dict, rows:
                args: argparse.Namespace) -> Path:
     "Write `paper.html`; returns its path."
     from fsrf.core import write_atomic
-    from fsrf.data import load_dataset
     from fsrf.report import Section, page_html
-    rehearsed = [name for name in sets if is_rehearsal(load_dataset(name).ids)]
+    rehearsed = [name for name in sets if is_rehearsal(name)]
     banners = []
     if rehearsed:
         banners = [f'Rehearsal: the files of {", ".join(rehearsed)} were made from planted '
@@ -215,7 +219,7 @@ def write_page(out: Path, sets: Sequence[str], absent: dict, checks: dict, rows:
                 Section('The data', _set_table(sets, rows)),
                 Section('What data check says', told, folded=True)]
     sections += _notebook_sections(notebooks, failed, out/'report')
-    sections.append(Section('How it was made', _made_how(table, out, args),
+    sections.append(Section('How it was made', _made_how(table, outcomes, out, args),
                             'Seconds of finished runs beside what was estimated before.'))
     html = page_html('FSRF and others under missing modalities', sections, banners=banners,
                      subtitle=f'On {", ".join(sets)}; made by fsrf paper',
