@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DEFAULT_SETS', 'PARTS_OF_FSRF', 'ONCE', 'add_paper', 'sets_there', 'check_set', 'paper_methods', 'paper_grid',
-           'paper_plan', 'command_paper']
+           'worker_script', 'paper_plan', 'command_paper']
 
 # %% ../../nbs/9_cli/08_paper_command.ipynb #2b4bd31f
 import argparse, sys
@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from fsrf.cli.paper_results import (
-    PaperGrid, _representations, execute_all, paper_notebooks, paper_rows, write_page,
+    PaperGrid, _representations, execute_all, paper_notebooks, paper_rows, settings_note,
+    write_page,
 )
 from .printing import short_path
 from .words import parse_count, parse_names, parse_numbers
@@ -173,6 +174,14 @@ def paper_grid(args: argparse.Namespace, sets: Sequence[str]) -> PaperGrid:
     return grid
 
 # %% ../../nbs/9_cli/08_paper_command.ipynb #dda91c89
+def worker_script(cluster: str | None) -> str:
+    "What a batch system would be given for each worker; nothing where there is none."
+    if not cluster or '://' in cluster: return ''
+    from fsrf.extras import EXTRAS, need
+    need('dask', *EXTRAS['cluster'])
+    from fsrf.runs.cluster import job_script
+    return job_script(cluster)
+
 def _workers(args: argparse.Namespace) -> int:
     "How many runs there will be at a time."
     from fsrf.runs.cluster import devices, read_cluster, worker_environments
@@ -228,9 +237,13 @@ def command_paper(args: argparse.Namespace) -> int:
     make_folder(out)
     checks = {name: check_set(name, out) for name in there}
     _print_sets(there, absent, checks)
+    if note := settings_note(args.tuned, there): print(f'warning: {note}', file=sys.stderr)
+    script = worker_script(args.cluster) if args.dry_run else ''
     grid = paper_grid(args, there)
     table = paper_plan(args, grid, out)
-    if args.dry_run: return 0
+    if args.dry_run:
+        print(script)
+        return 0
     outcomes = make_runs(grid.specs, grid.ids, out, workers=args.workers, cluster=args.cluster,
                          device=args.device, progress=not args.quiet)
     rows, ablation = paper_rows(grid, outcomes, there, out)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TITLES', 'LEADS', 'LEFT_OUT', 'PaperGrid', 'paper_rows', 'paper_notebooks', 'execute_all', 'is_rehearsal',
-           'write_page']
+           'settings_note', 'write_page']
 
 # %% ../../nbs/9_cli/04_paper_results.ipynb #81c14941
 import argparse, dataclasses
@@ -152,6 +152,14 @@ def _set_table(sets: Sequence[str], rows: 'pd.DataFrame') -> str:
     return frame.to_html(escape=False, classes='sets', border=0)
 
 # %% ../../nbs/9_cli/04_paper_results.ipynb #58486471
+def settings_note(name: str, sets: Sequence[str]) -> str:
+    "A sentence on the sets that these settings say nothing of; '' if there are none."
+    from fsrf.runs import read_settings
+    has = {} if name == 'default' else read_settings(name)
+    without = [each for each in sets if not has.get(each.partition('?layout=')[0])]
+    if name == 'default' or not without: return ''
+    return f'{name} settings say nothing of {", ".join(without)}: trained by the defaults there'
+
 def _summary(sets: Sequence[str], absent: dict, rows: 'pd.DataFrame', outcomes: Sequence,
              failed: dict, args: argparse.Namespace) -> str:
     "HTML of the opening: what was run, what the claim's difference is, what is missing."
@@ -160,6 +168,7 @@ def _summary(sets: Sequence[str], absent: dict, rows: 'pd.DataFrame', outcomes: 
     text = [f'{rows.method.nunique()} methods on {count_text(len(sets), "data set")}, up to '
             f'{count_text(seeds, "seed")}; settings: {args.tuned}. {len(outcomes)} runs, of which '
             f'{sum(o.status in ("done", "skipped") for o in outcomes)} are done.']
+    if note := settings_note(args.tuned, sets): text.append(f'**{note}.**')
     for name, own in rows.groupby('dataset', sort=False):
         wanted = own[own.method.isin(['fsrf', 'corrkd', 'plain_mrm'])]
         if not {'fsrf'} < {*wanted.method}: continue
