@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TITLES', 'LEADS', 'LEFT_OUT', 'PaperGrid', 'paper_rows', 'paper_notebooks', 'execute_all', 'is_rehearsal',
-           'settings_note', 'write_page']
+           'settings_note', 'alike_lines', 'write_page']
 
 # %% ../../nbs/9_cli/04_paper_results.ipynb #81c14941
 import argparse, dataclasses
@@ -160,6 +160,17 @@ def settings_note(name: str, sets: Sequence[str]) -> str:
     if name == 'default' or not without: return ''
     return f'{name} settings say nothing of {", ".join(without)}: trained by the defaults there'
 
+def alike_lines(rows: 'pd.DataFrame') -> list[str]:
+    "Markdown: which trained methods answer all samples alike, so that their F1 says little."
+    from fsrf.cli.printing import constant_runs
+    from fsrf.report import count_text
+    lines = []
+    for (dataset, what), own in constant_runs(rows).groupby(['dataset', 'what'], sort=False):
+        runs = own.groupby('method', sort=False).size()
+        told = ', '.join(f'`{method}` ({count_text(n, "run")})' for method, n in runs.items())
+        lines.append(f'- **{dataset}**: {what} for every sample, complete input too: {told}')
+    return lines
+
 def _summary(sets: Sequence[str], absent: dict, rows: 'pd.DataFrame', outcomes: Sequence,
              failed: dict, args: argparse.Namespace) -> str:
     "HTML of the opening: what was run, what the claim's difference is, what is missing."
@@ -173,6 +184,8 @@ def _summary(sets: Sequence[str], absent: dict, rows: 'pd.DataFrame', outcomes: 
         wanted = own[own.method.isin(['fsrf', 'corrkd', 'plain_mrm'])]
         if not {'fsrf'} < {*wanted.method}: continue
         text.append(f'**{name}**\n\n```\n{compare_text(wanted)}\n```')
+    if alike := alike_lines(rows):
+        text += ['**Trained, yet without a choice:**\n', '\n'.join(alike)]
     if absent:
         text.append('**Left out, because the files are not there:**\n')
         text.append('\n'.join(f'- `{name}`: {why}' for name, why in absent.items()))
