@@ -688,6 +688,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                               'fsrf/data/files/media.py'),
                                        'fsrf.data.files.media.sound_of': ('1_data/files/media.html#sound_of', 'fsrf/data/files/media.py')},
             'fsrf.data.files.named': { 'fsrf.data.files.named._named': ('1_data/files/named.html#_named', 'fsrf/data/files/named.py'),
+                                       'fsrf.data.files.named._not_taken': ( '1_data/files/named.html#_not_taken',
+                                                                             'fsrf/data/files/named.py'),
                                        'fsrf.data.files.named._opened': ('1_data/files/named.html#_opened', 'fsrf/data/files/named.py'),
                                        'fsrf.data.files.named._options': ('1_data/files/named.html#_options', 'fsrf/data/files/named.py'),
                                        'fsrf.data.files.named._path_of': ('1_data/files/named.html#_path_of', 'fsrf/data/files/named.py'),

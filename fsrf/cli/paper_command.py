@@ -118,9 +118,11 @@ def check_set(name: str, out: Path) -> list[str]:
     return lines
 
 # %% ../../nbs/9_cli/08_paper_command.ipynb #4b53e6c8
+_SHOWN = 'found', 'also', 'differs', 'warning', 'verdict'
+
 def _told(lines: Sequence[str]) -> list[str]:
     "Of a check, what a reader of the plan has to know."
-    return [line for line in lines if line.startswith(('found', 'differs', 'warning', 'verdict'))]
+    return [line for line in lines if line.startswith(_SHOWN)]
 
 # %% ../../nbs/9_cli/08_paper_command.ipynb #b9b0683c
 ONCE = ('majority', 'ridge', 'ridge_subset', 'zero_input')  # the same for every seed
