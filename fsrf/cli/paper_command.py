@@ -243,9 +243,8 @@ def command_paper(args: argparse.Namespace) -> int:
     script = worker_script(args.cluster) if args.dry_run else ''
     grid = paper_grid(args, there)
     table = paper_plan(args, grid, out)
-    if args.dry_run:
-        print(script)
-        return 0
+    if script: print(script)
+    if args.dry_run: return 0
     outcomes = make_runs(grid.specs, grid.ids, out, workers=args.workers, cluster=args.cluster,
                          device=args.device, progress=not args.quiet)
     rows, ablation = paper_rows(grid, outcomes, there, out)
