@@ -227,6 +227,7 @@ def _print_sets(there: Sequence[str], absent: dict, checks: dict) -> None:
     for name in there: print('\n  '.join([f'{name}: there', *_told(checks[name])]))
     for name, why in absent.items(): print(f'{name}: left out: {why}')
 
+# %% ../../nbs/9_cli/08_paper_command.ipynb #e8233535
 def command_paper(args: argparse.Namespace) -> int:
     "Check, plan, run, report; returns the exit code."
     from fsrf.core import FsrfError

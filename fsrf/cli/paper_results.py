@@ -171,6 +171,7 @@ def alike_lines(rows: 'pd.DataFrame') -> list[str]:
         lines.append(f'- **{dataset}**: {what} for every sample, complete input too: {told}')
     return lines
 
+# %% ../../nbs/9_cli/04_paper_results.ipynb #a4feb22d
 def _summary(sets: Sequence[str], absent: dict, rows: 'pd.DataFrame', outcomes: Sequence,
              failed: dict, args: argparse.Namespace) -> str:
     "HTML of the opening: what was run, what the claim's difference is, what is missing."
