@@ -87,6 +87,14 @@ def test_check_says_what_was_found_and_in_what_it_differs(name, arrived):
     assert "differs   60/24/36 samples for training, validation, test" in told
 
 
+def test_check_names_the_layouts_that_are_not_taken(arrived):
+    lines, _ = check_named("mosi")
+    also = [line for line in lines if line.startswith("also")]
+    others = ["csd", "mmsa", "mmsa-unaligned"]
+    assert [line.partition("?layout=")[2].split()[0] for line in also] == others
+    assert not any(line.startswith("also") for line in check_named("sims")[0])
+
+
 def test_what_differs_is_named_with_what_the_protocol_has(arrived):
     told = " ".join(load_dataset("mosi?layout=mmsa-unaligned").meta["differs"])
     for text in ("BERT", "300 columns (GloVe", "74 columns (COVAREP", "35 or 47", "by words"):

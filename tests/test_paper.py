@@ -7,6 +7,7 @@ The files are planted (tools/rehearsal.py); what is looked at is the way, not th
 import contextlib
 import importlib.util
 import io
+import json
 import os
 import re
 import signal
@@ -19,6 +20,9 @@ import pytest
 from processes import wait_for
 
 from fsrf.cli import main as cli
+from fsrf.cli import paper_command
+from fsrf.cli.paper_command import paper_grid
+from fsrf.cli.paper_results import settings_note
 from fsrf.core import FsrfError
 from fsrf.report import published_table
 from fsrf.runs import read_probes
@@ -37,14 +41,14 @@ SMALL = (
 )
 
 
-def rehearse(out):
-    "Small files of the four sets, each in one layout"
+def rehearse(out, sets=SETS):
+    "Small files of the sets, each in one layout"
     spec = importlib.util.spec_from_file_location("rehearsal", ROOT / "tools/rehearsal.py")
     tool = importlib.util.module_from_spec(spec)
     sys.modules["rehearsal"] = tool
     spec.loader.exec_module(tool)
     with contextlib.redirect_stdout(io.StringIO()):
-        tool.make(out, "small", [(s, "mmsa-unaligned" if s == "sims" else "mult") for s in SETS], 0)
+        tool.make(out, "small", [(s, "mmsa-unaligned" if s == "sims" else "mult") for s in sets], 0)
 
 
 def words(out, sets=SETS):
@@ -70,12 +74,12 @@ def rehearsed(tmp_path_factory):
     data, out = (tmp_path_factory.mktemp(name) for name in ("files", "paper"))
     rehearse(data)
     here = dict(FSRF_DATA=str(data), FSRF_CACHE=str(data / "cache"))
-    command = [sys.executable, "-m", "fsrf", *words(out)]
+    command = [sys.executable, "-m", "fsrf", *words(out), "--workers", "1"]
     driver = subprocess.Popen(
         command, env=os.environ | here, stdout=subprocess.DEVNULL, start_new_session=True
     )
     try:
-        wait_for(lambda: len(done(out)) >= 3 or driver.poll() is not None)
+        wait_for(lambda: len(done(out)) >= 2 or driver.poll() is not None)
     finally:
         os.killpg(driver.pid, signal.SIGKILL)
         driver.wait()
@@ -83,6 +87,10 @@ def rehearsed(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         for name, value in here.items():
             patch.setenv(name, value)
+        checkpoints = paper_command._representations  # one set's picture stands for all
+        patch.setattr(
+            paper_command, "_representations", lambda *a: dict([*checkpoints(*a).items()][:1])
+        )
         code, told, _ = call(words(out, (*SETS, "simsv2")))
     assert code == 0, told
     return out, before, told
@@ -92,7 +100,7 @@ def rehearsed(tmp_path_factory):
 def test_it_goes_on_after_a_kill(rehearsed):
     out, before, told = rehearsed
     n = len(SETS) * len(METHODS)
-    assert 3 <= len(before) < n and len(done(out)) == n
+    assert 2 <= len(before) < n and len(done(out)) == n
     for folder, when in before.items():
         assert (folder / "rows.json").stat().st_mtime_ns == when, "it was made again"
     there = int(re.search(r"(\d+) there before, 0 failed", told)[1])
@@ -146,15 +154,49 @@ def test_the_page_needs_nothing_beside_it(rehearsed):
     page = (out / "paper.html").read_text(encoding="utf-8")
     assert not re.search(r'(?:src|href)="(?!data:|#|https?://)', page) and "<script" not in page
     assert not re.search(r'src="https?:', page), "nothing is fetched"
-    for text in ("Rehearsal:", "Beside the published cells", "HRLF (NeurIPS 2024) Table 1"):
+    banner = "Rehearsal: the files of " + ", ".join(SETS)
+    for text in (banner, "Beside the published cells", "HRLF (NeurIPS 2024) Table 1"):
         assert text in page
-    for name in SETS:
-        assert f"Where FSRF puts a sample, {name}" in page
-    assert page.count("data:image/png;base64,") >= 8 and 'alt=""' not in page
+    assert "Where FSRF puts a sample, " in page
+    assert page.count("data:image/png;base64,") >= 5 and 'alt=""' not in page
     assert str(out) not in page, "no path of this machine"
     assert "No set has seeds enough" in page, "one seed claims nothing"
     titles = re.findall(r"<h2>(.*?)</h2>", page)
-    assert titles[0] == "In short" and len(titles) == len(set(titles)) == 12
+    assert titles[0] == "In short" and len(titles) == len(set(titles)) == 9
+
+
+@pytest.fixture
+def small_mosi(tmp_path, monkeypatch):
+    "FSRF_DATA holds a small MOSI; a folder for runs"
+    rehearse(tmp_path, ["mosi"])
+    monkeypatch.setenv("FSRF_DATA", str(tmp_path))
+    monkeypatch.setenv("FSRF_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "out"
+
+
+def grid_of(words):
+    args = cli.make_parser().parse_args(["paper", "--sets", "mosi", *words.split()])
+    return paper_grid(args, ["mosi"])
+
+
+def test_a_setting_need_not_be_one_of_every_method(small_mosi):
+    words = "--methods fsrf,corrkd,majority --seeds 0,1 --set config.layers=1"
+    grid = grid_of(words + " --set corrkd.margin=1 --ablation parts")
+    of = {}
+    for spec, change in zip(grid.specs, grid.changes, strict=True):
+        of.setdefault((spec.method, change), []).append(spec)
+    runs = {key: len(specs) for key, specs in of.items()}
+    changed = {("fsrf", "no factorization"): 2, ("fsrf", "no distillation"): 2}
+    assert runs == {("fsrf", ""): 2, ("corrkd", ""): 2, ("majority", ""): 1} | changed
+    full, changed = of["fsrf", ""][0], of["fsrf", "no distillation"][0]
+    assert changed.config == full.config | dict(log=0.0, dis=0.0) and full.config["layers"] == 1
+
+
+def test_settings_that_do_not_fit_together_are_told_before_any_work(small_mosi):
+    words = "paper --methods fsrf --seeds 0 --set config.width=8"
+    code, _, told = call([*words.split(), "--sets", "mosi", "--out", str(small_mosi)])
+    assert code == 2 and "width=8, heads=10" in told and "Traceback" not in told
+    assert not (small_mosi / "probes.json").exists()
 
 
 def test_without_any_set_it_is_an_error(tmp_path, monkeypatch):
@@ -179,3 +221,39 @@ def test_an_address_is_refused(tmp_path, monkeypatch):
     code, _, told = call(["paper", "--out", "s3://bucket/runs"])
     assert code == 2 and "expected: a path" in told
     assert FsrfError.__name__ not in told
+
+
+def test_an_incomplete_folder_says_what_it_lacks(tmp_path, monkeypatch):
+    (tmp_path / "MOSI").mkdir()
+    for name in ("TimestampedWordVectors", "COVAREP", "Visual_Facet_42", "Opinion_Labels"):
+        (tmp_path / f"MOSI/CMU_MOSI_{name}.csd").touch()
+    monkeypatch.setenv("FSRF_DATA", str(tmp_path))
+    code, _, told = call(["paper", "--sets", "mosi", "--out", str(tmp_path / "out")])
+    assert code == 2 and "without a file of folds" in told and "cmu_mosi_std_folds.py" in told
+
+
+@pytest.mark.parametrize("words", ("--steps 0", "--workers 0", "--workers x"))
+def test_a_count_begins_at_one(words):
+    with pytest.raises(SystemExit):
+        call(["paper", *words.split()])
+
+
+def test_settings_that_say_nothing_of_a_set_are_told():
+    assert "nothing of mosi:" in settings_note("tuned", ["mosi", "mosi-lat"])
+    assert not settings_note("published", [*SETS, "mosi?layout=csd"])
+    assert not settings_note("default", SETS)
+
+
+def test_a_dry_run_shows_the_script_of_a_job(small_mosi, tmp_path):
+    pytest.importorskip("dask_jobqueue")
+    file = tmp_path / "slurm.yaml"
+    file.write_text("kind: slurm\njobs: 2\noptions: {queue: gpu, cores: 1, memory: 4GB}\n")
+    words = f"--methods majority --seeds 0 --dry-run --cluster {file} --out {small_mosi}"
+    code, told, err = call(["paper", "--sets", "mosi", *words.split()])
+    assert code == 0 and "#SBATCH -p gpu" in told, err
+
+
+def test_the_scripts_on_a_page_begin_as_scripts_do():
+    page = json.loads((ROOT / "nbs/explanations/gpus.ipynb").read_text(encoding="utf-8"))
+    text = "\n".join("".join(cell["source"]) for cell in page["cells"])
+    assert re.findall(r"```\n(.*)\n#SBATCH", text) == ["#!/bin/bash"], "jupytext drops the #"

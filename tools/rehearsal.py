@@ -253,8 +253,10 @@ def path_of(name: str, layout: str) -> str:
 
 
 def make(out: Path, size: str, pairs: list[tuple[str, str]], seed: int = 0) -> list[dict]:
-    "Write the files of `pairs` (set, layout) below `out`: a record of each."
+    "Write the files of `pairs` (set, layout) below `out`, and a mark that they are no data."
     made = []
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "REHEARSAL.txt").write_text("Made from planted factors by tools/rehearsal.py.\n")
     for name, layout in pairs:
         start, path = time.perf_counter(), Path(out, path_of(name, layout))
         p = planted(name, layout, size, seed)

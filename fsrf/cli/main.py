@@ -17,7 +17,7 @@ from .printing import (check_shown, completion, make_report, print_names, print_
                                print_status, short_path)
 from .errors_command import add_errors
 from .extract_command import add_extract
-from .paper_command import add_paper
+from .paper_command import add_paper, worker_script
 from .words import Parser, parse_names, parse_numbers
 
 # %% ../../nbs/9_cli/20_main.ipynb #610af435
@@ -68,20 +68,11 @@ def _where_and_how(add: Callable) -> None:
         help='end a run whose kernel holds more, such as 4GB')
     add('--quiet', action='store_true', help='no progress bar')
 
-# %% ../../nbs/9_cli/20_main.ipynb #54dca830
-def _job_script(cluster: str | None) -> str:
-    "What a batch system would be given for each worker; nothing where there is none."
-    if not cluster or '://' in cluster: return ''
-    from fsrf.extras import EXTRAS, need
-    need('dask', *EXTRAS['cluster'])
-    from fsrf.runs.cluster import job_script
-    return job_script(cluster)
-
 # %% ../../nbs/9_cli/20_main.ipynb #2b72509d
 def print_plan(args: argparse.Namespace, grid: dict) -> int:
     "What would run, each with its estimate; returns the exit code. `grid`: see `plan`."
     from fsrf.runs import clock_text, done_ids, estimate, past_seconds, plan, plan_notes
-    script = _job_script(args.cluster)  # a bad file is told before the plan
+    script = worker_script(args.cluster)  # a bad file is told before the plan
     specs, ids = plan(args.dataset, args.methods, args.seeds, **grid)
     done = set() if args.force else done_ids(specs, ids, args.out)
     past = past_seconds(args.out)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DEFAULT_SETS', 'PARTS_OF_FSRF', 'ONCE', 'add_paper', 'sets_there', 'check_set', 'paper_methods', 'paper_grid',
-           'paper_plan', 'command_paper']
+           'worker_script', 'paper_plan', 'command_paper']
 
 # %% ../../nbs/9_cli/08_paper_command.ipynb #2b4bd31f
 import argparse, sys
@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from fsrf.cli.paper_results import (
-    PaperGrid, _representations, execute_all, paper_notebooks, paper_rows, write_page,
+    PaperGrid, _representations, execute_all, paper_notebooks, paper_rows, settings_note,
+    write_page,
 )
 from .printing import short_path
-from .words import parse_names, parse_numbers
+from .words import parse_count, parse_names, parse_numbers
 if TYPE_CHECKING: import pandas as pd
 
 # %% ../../nbs/9_cli/08_paper_command.ipynb #66b9aa65
@@ -46,10 +47,10 @@ def _paper_how(add: Any) -> None:
     add('--device', default='auto', help="'auto' (default), 'cpu', 'cuda', ...")
     add('--cluster', metavar='FILE|ADDRESS',
         help='a YAML file of a batch system, or a running dask scheduler (default: this machine)')
-    add('--workers', type=int, metavar='N',
+    add('--workers', type=parse_count, metavar='N',
         help='runs at a time, one thread each (default: one per core, or per GPU)')
     add('--out', default='runs/paper', metavar='DIR', help='a folder (default: runs/paper)')
-    add('--steps', type=int, default=20, metavar='N',
+    add('--steps', type=parse_count, default=20, metavar='N',
         help='training steps that the estimate of time is measured on (default: 20)')
     add('--dry-run', action='store_true', help='only check the data and print the plan')
     add('--quiet', action='store_true', help='no progress bar')
@@ -88,7 +89,8 @@ def _why_absent(name: str) -> str:
     from fsrf.data.named_sets import locate
     try: locate(name)
     except FsrfError as error:
-        return f'{error.what}: {error.parts["expected"]}; {error.parts["next"]}'
+        seen = error.parts.get('found') or error.parts['expected']
+        return f'{error.what}: {seen}; {error.parts["next"]}'
 
 # %% ../../nbs/9_cli/08_paper_command.ipynb #44fb0764
 def _stamp(name: str) -> str:
@@ -116,9 +118,11 @@ def check_set(name: str, out: Path) -> list[str]:
     return lines
 
 # %% ../../nbs/9_cli/08_paper_command.ipynb #4b53e6c8
+_SHOWN = 'found', 'also', 'differs', 'warning', 'verdict'
+
 def _told(lines: Sequence[str]) -> list[str]:
     "Of a check, what a reader of the plan has to know."
-    return [line for line in lines if line.startswith(('found', 'differs', 'warning', 'verdict'))]
+    return [line for line in lines if line.startswith(_SHOWN)]
 
 # %% ../../nbs/9_cli/08_paper_command.ipynb #b9b0683c
 ONCE = ('majority', 'ridge', 'ridge_subset', 'zero_input')  # the same for every seed
@@ -147,26 +151,39 @@ def _training_settings(name: str) -> dict | None:
     return read_settings(name)
 
 # %% ../../nbs/9_cli/08_paper_command.ipynb #e6a9ed28
+def _once(name: str, seeds: Sequence[int], specs: list, ids: list) -> tuple[list, list]:
+    "The planned runs of a set, those of `ONCE` with as many seeds as the set has foldings."
+    from fsrf.data import load_dataset
+    first = seeds[:load_dataset(name).n_repeats]
+    kept = [i for i, spec in enumerate(specs) if spec.method not in ONCE or spec.seed in first]
+    return [specs[i] for i in kept], [ids[i] for i in kept]
+
 def paper_grid(args: argparse.Namespace, sets: Sequence[str]) -> PaperGrid:
     "The runs on these sets, checked."
-    from fsrf.data import load_dataset
     from fsrf.methods import load_plugin
-    from fsrf.runs import parse_settings, plan
+    from fsrf.runs import method_settings, parse_settings, plan
     load_plugin(args.plugin)
     methods, settings = paper_methods(args.methods), parse_settings(args.settings)
     how = dict(tuned=_training_settings(args.tuned), device=args.device, plugin=args.plugin)
     grid = PaperGrid()
-    seeded, once = ([m for m in methods if (m in ONCE) == is_once] for is_once in (False, True))
     for name in sets:
-        repeats = load_dataset(name).n_repeats
-        for some, seeds in ((seeded, args.seeds), (once, args.seeds[:repeats])):
-            if some: grid.add(plan([name], some, seeds, settings=settings, **how))
+        specs, ids = plan([name], methods, args.seeds, settings=settings, **how)
+        grid.add(_once(name, args.seeds, specs, ids))
     for change, fields in _changes(args.ablation, methods).items():
-        own = settings | dict(fsrf=settings.get('fsrf', {}) | fields)
+        own = {group: settings[group] for group in ('train', 'evaluation') if group in settings}
+        own['fsrf'] = method_settings('fsrf', settings, methods) | fields
         grid.add(plan(sets, ['fsrf'], args.seeds, settings=own, **how), change)
     return grid
 
 # %% ../../nbs/9_cli/08_paper_command.ipynb #dda91c89
+def worker_script(cluster: str | None) -> str:
+    "What a batch system would be given for each worker; nothing where there is none."
+    if not cluster or '://' in cluster: return ''
+    from fsrf.extras import EXTRAS, need
+    need('dask', *EXTRAS['cluster'])
+    from fsrf.runs.cluster import job_script
+    return job_script(cluster)
+
 def _workers(args: argparse.Namespace) -> int:
     "How many runs there will be at a time."
     from fsrf.runs.cluster import devices, read_cluster, worker_environments
@@ -210,6 +227,7 @@ def _print_sets(there: Sequence[str], absent: dict, checks: dict) -> None:
     for name in there: print('\n  '.join([f'{name}: there', *_told(checks[name])]))
     for name, why in absent.items(): print(f'{name}: left out: {why}')
 
+# %% ../../nbs/9_cli/08_paper_command.ipynb #e8233535
 def command_paper(args: argparse.Namespace) -> int:
     "Check, plan, run, report; returns the exit code."
     from fsrf.core import FsrfError
@@ -222,8 +240,11 @@ def command_paper(args: argparse.Namespace) -> int:
     make_folder(out)
     checks = {name: check_set(name, out) for name in there}
     _print_sets(there, absent, checks)
+    if note := settings_note(args.tuned, there): print(f'warning: {note}', file=sys.stderr)
+    script = worker_script(args.cluster) if args.dry_run else ''
     grid = paper_grid(args, there)
     table = paper_plan(args, grid, out)
+    if script: print(script)
     if args.dry_run: return 0
     outcomes = make_runs(grid.specs, grid.ids, out, workers=args.workers, cluster=args.cluster,
                          device=args.device, progress=not args.quiet)

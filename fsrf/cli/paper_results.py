@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TITLES', 'LEADS', 'LEFT_OUT', 'PaperGrid', 'paper_rows', 'paper_notebooks', 'execute_all', 'is_rehearsal',
-           'write_page']
+           'settings_note', 'alike_lines', 'write_page']
 
 # %% ../../nbs/9_cli/04_paper_results.ipynb #81c14941
 import argparse, dataclasses
@@ -84,12 +84,13 @@ def paper_notebooks(rows: 'pd.DataFrame', ablation: Any, checkpoints: dict[str, 
     if ablation is not None:
         own = given | dict(rows=[str(out/'ablation.parquet')]) | _high_rates(ablation)
         made['table_ablation'] = template_path('table_ablation'), own
-    for dataset, file in sorted(checkpoints.items()):
-        folder = out/'report'/f'representation-{dataset.replace("?", "-")}'
-        made[folder.name] = template_path('fig_representation'), dict(
-            dataset=dataset, checkpoint=file, out_dir=str(folder))
     if {'fsrf'} < {*rows.method} and {'corrkd', 'plain_mrm'} & {*rows.method}:
         made['reproduction_report'] = shipped('nbs/explanations/reproduction_report.ipynb'), given
+    order = list(dict.fromkeys(rows.dataset))
+    for dataset in sorted(checkpoints, key=order.index):
+        folder = out/'report'/f'representation-{dataset.replace("?", "-")}'
+        made[folder.name] = template_path('fig_representation'), dict(
+            dataset=dataset, checkpoint=checkpoints[dataset], out_dir=str(folder))
     return made
 
 # %% ../../nbs/9_cli/04_paper_results.ipynb #bb8acaff
@@ -123,11 +124,14 @@ LEADS = dict(
 LEFT_OUT = ('Published cells, apart', 'How the settings were chosen', 'Claim by claim')
 
 # %% ../../nbs/9_cli/04_paper_results.ipynb #a9016043
-def is_rehearsal(ids: Sequence[str] = ()) -> bool:
-    "Did `tools/rehearsal.py` make the files below FSRF_DATA, or the one with these ids?"
-    from fsrf.core import data_root
-    marked = (data_root()/'REHEARSAL.txt').is_file()
-    return marked or any('rehearsal' in str(i) for i in ids[:50])
+def is_rehearsal(name: str) -> bool:
+    "Did `tools/rehearsal.py` make the files of this set? Its mark or the set's ids tell."
+    from fsrf.data import NAMED_SETS, load_dataset
+    from fsrf.data.named_sets import locate
+    if any('rehearsal' in str(i) for i in load_dataset(name).ids[:50]): return True
+    base, _, layout = name.partition('?layout=')
+    folders = locate(base, layout).paths[0].parents if base in NAMED_SETS else ()
+    return any((folder/'REHEARSAL.txt').is_file() for folder in folders)
 
 def _set_table(sets: Sequence[str], rows: 'pd.DataFrame') -> str:
     "HTML of what each set is."
@@ -148,6 +152,26 @@ def _set_table(sets: Sequence[str], rows: 'pd.DataFrame') -> str:
     return frame.to_html(escape=False, classes='sets', border=0)
 
 # %% ../../nbs/9_cli/04_paper_results.ipynb #58486471
+def settings_note(name: str, sets: Sequence[str]) -> str:
+    "A sentence on the sets that these settings say nothing of; '' if there are none."
+    from fsrf.runs import read_settings
+    has = {} if name == 'default' else read_settings(name)
+    without = [each for each in sets if not has.get(each.partition('?layout=')[0])]
+    if name == 'default' or not without: return ''
+    return f'{name} settings say nothing of {", ".join(without)}: trained by the defaults there'
+
+def alike_lines(rows: 'pd.DataFrame') -> list[str]:
+    "Markdown: which trained methods answer all samples alike, so that their F1 says little."
+    from fsrf.cli.printing import constant_runs
+    from fsrf.report import count_text
+    lines = []
+    for (dataset, what), own in constant_runs(rows).groupby(['dataset', 'what'], sort=False):
+        runs = own.groupby('method', sort=False).size()
+        told = ', '.join(f'`{method}` ({count_text(n, "run")})' for method, n in runs.items())
+        lines.append(f'- **{dataset}**: {what} for every sample, complete input too: {told}')
+    return lines
+
+# %% ../../nbs/9_cli/04_paper_results.ipynb #a4feb22d
 def _summary(sets: Sequence[str], absent: dict, rows: 'pd.DataFrame', outcomes: Sequence,
              failed: dict, args: argparse.Namespace) -> str:
     "HTML of the opening: what was run, what the claim's difference is, what is missing."
@@ -156,10 +180,13 @@ def _summary(sets: Sequence[str], absent: dict, rows: 'pd.DataFrame', outcomes: 
     text = [f'{rows.method.nunique()} methods on {count_text(len(sets), "data set")}, up to '
             f'{count_text(seeds, "seed")}; settings: {args.tuned}. {len(outcomes)} runs, of which '
             f'{sum(o.status in ("done", "skipped") for o in outcomes)} are done.']
+    if note := settings_note(args.tuned, sets): text.append(f'**{note}.**')
     for name, own in rows.groupby('dataset', sort=False):
         wanted = own[own.method.isin(['fsrf', 'corrkd', 'plain_mrm'])]
         if not {'fsrf'} < {*wanted.method}: continue
         text.append(f'**{name}**\n\n```\n{compare_text(wanted)}\n```')
+    if alike := alike_lines(rows):
+        text += ['**Trained, yet without a choice:**\n', '\n'.join(alike)]
     if absent:
         text.append('**Left out, because the files are not there:**\n')
         text.append('\n'.join(f'- `{name}`: {why}' for name, why in absent.items()))
@@ -169,11 +196,12 @@ def _summary(sets: Sequence[str], absent: dict, rows: 'pd.DataFrame', outcomes: 
     return markdown_html('\n\n'.join(text))
 
 # %% ../../nbs/9_cli/04_paper_results.ipynb #812e7ad1
-def _made_how(table: 'pd.DataFrame', out: Path, args: argparse.Namespace) -> str:
+def _made_how(table: 'pd.DataFrame', outcomes: Sequence, out: Path,
+              args: argparse.Namespace) -> str:
     "HTML of time beside its estimate, and what a reader needs to make it again."
     from fsrf.core import code_version, commit
     from fsrf.runs import compare_with_past, past_seconds
-    took = compare_with_past(table, past_seconds(out))
+    took = compare_with_past(table, past_seconds(out, {o.id for o in outcomes}))
     took.columns = ['least (s)', 'estimate (s)', 'at most (s)', 'a run took (s)', 'took / estimate']
     words = ('paper', '--sets', ','.join(args.sets), '--methods', ','.join(args.methods), '--seeds',
              ','.join(map(str, args.seeds)), '--settings', args.tuned, '--ablation', args.ablation)
@@ -201,9 +229,8 @@ def write_page(out: Path, sets: Sequence[str], absent: dict, checks: dict, rows:
                args: argparse.Namespace) -> Path:
     "Write `paper.html`; returns its path."
     from fsrf.core import write_atomic
-    from fsrf.data import load_dataset
     from fsrf.report import Section, page_html
-    rehearsed = [name for name in sets if is_rehearsal(load_dataset(name).ids)]
+    rehearsed = [name for name in sets if is_rehearsal(name)]
     banners = []
     if rehearsed:
         banners = [f'Rehearsal: the files of {", ".join(rehearsed)} were made from planted '
@@ -215,7 +242,7 @@ def write_page(out: Path, sets: Sequence[str], absent: dict, checks: dict, rows:
                 Section('The data', _set_table(sets, rows)),
                 Section('What data check says', told, folded=True)]
     sections += _notebook_sections(notebooks, failed, out/'report')
-    sections.append(Section('How it was made', _made_how(table, out, args),
+    sections.append(Section('How it was made', _made_how(table, outcomes, out, args),
                             'Seconds of finished runs beside what was estimated before.'))
     html = page_html('FSRF and others under missing modalities', sections, banners=banners,
                      subtitle=f'On {", ".join(sets)}; made by fsrf paper',

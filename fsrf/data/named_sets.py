@@ -131,9 +131,13 @@ def _not_there(name: str, layout: str, root: Path, incomplete: Sequence[str]) ->
     known, about = NAMED_SETS[name], KNOWN_SETS[name]
     wanted = [f'{pattern} (in a folder {known.folders[0].upper()})' if pattern in _SHARED else
               pattern for each, pattern in known.files if layout in ('', each)]
-    raise FsrfError(f'the files of {about.title} are not there',
-                    found='; '.join(incomplete) or None,
-                    where=f'{root} and the folders in it, {DEEPEST} deep',
+    where = f'{root} and the folders in it, {DEEPEST} deep'
+    if incomplete:
+        raise FsrfError(f'the files of {about.title} are not complete', where=where,
+                        found='; '.join(incomplete), expected='one file of each kind, and folds',
+                        do='put what is missing into that folder (the folds are the list of videos '
+                           f'of the SDK, such as cmu_{name}_std_folds.py)')
+    raise FsrfError(f'the files of {about.title} are not there', where=where,
                     expected=f'one of {", ".join(wanted)}',
                     do=f'ask for the data at {about.asked_at}; put the files there, or point '
                        f'FSRF_DATA at their folder (fsrf data guide {name} says more)')

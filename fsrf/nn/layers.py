@@ -66,7 +66,7 @@ class Attention(nn.Module):
         super().__init__()
         if d % heads:
             raise FsrfError('the width must be a multiple of the number of heads',
-                            where=f'd={d}, heads={heads}')
+                            where=f'width={d}, heads={heads}', do='change one of the two')
         self.heads, self.qkv, self.out = heads, nn.Linear(d, 3*d), nn.Linear(d, d)
 
     def queries_keys_values(self, x: torch.Tensor,

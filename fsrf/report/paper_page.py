@@ -103,10 +103,10 @@ nav a { display: block; color: var(--blue); text-decoration: none; padding: .12r
 nav a:hover { text-decoration: underline; }
 .scroll { overflow-x: auto; margin: 1rem 0; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .85rem; }
-caption { color: var(--soft); text-align: left; padding: .5rem 0; caption-side: bottom;
-  white-space: normal; font-size: .82rem; }
+caption { color: var(--soft); text-align: left; padding: .5rem 0; white-space: normal;
+  font-size: .85rem; caption-side: top !important; }
 th, td { padding: .3rem .7rem; border: 0; text-align: right; vertical-align: top; }
-th:first-child, td.text { text-align: left; }
+th:first-child, td:first-child, td.text, .sets th, .sets td { text-align: left; }
 thead th { border-bottom: 1.5px solid var(--ink); font-weight: 600; }
 tbody tr + tr > * { border-top: 1px solid #eef1f4; }
 img { max-width: 100%; height: auto; display: block; margin: 1rem 0; }

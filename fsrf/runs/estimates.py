@@ -186,7 +186,8 @@ def probe_all(specs: dict[str, RunSpec], out: Path | str, *, steps: int = 20, sa
     sets = dict.fromkeys(spec.dataset for spec in todo.values())
     def measure(name):
         runs = {id: spec.parameters() for id, spec in todo.items() if spec.dataset == name}
-        report(f'probing {name}: {len(runs)} methods, {steps} steps each')
+        count = f'{len(runs)} method' + 's'*(len(runs) > 1)
+        report(f'probing {name}: {count}, {steps} steps each')
         file = Path(out)/f'probe-{re.sub("[^A-Za-z0-9._-]+", "-", name)}'
         given = dict(runs=runs, steps=steps, samples=samples, out=str(file.with_suffix('.json')))
         Path(out).mkdir(parents=True, exist_ok=True)

@@ -116,7 +116,7 @@ def _check_names(kind: str, names: Sequence, known: Iterable[str] | None = None)
 
 # %% ../../nbs/8_runs/08_grid.ipynb #8da73d90
 def check_grid(datasets: Sequence[str], methods: Sequence[str], seeds: Sequence[int],
-               settings: dict) -> None:
+               settings: dict, tuned: dict | None = None) -> None:
     "Names, seeds and settings, all before any training; errors list what is known."
     _check_names('method', methods, METHODS)
     _check_names('seed', seeds)
@@ -127,7 +127,8 @@ def check_grid(datasets: Sequence[str], methods: Sequence[str], seeds: Sequence[
     TrainConfig.from_dict(settings.get('train', {}))
     EvalConfig.from_dict(settings.get('evaluation', {}))
     for method, dataset in itertools.product(methods, datasets):
-        config = method_settings(method, settings, methods)
+        own = method_settings(method, settings, methods)
+        config = tuned_for(tuned, dataset, method)[1] | own
         method_config(method, config)
         with seeded('check'): build(method, config, cached_dataset(dataset).spec)
 
@@ -155,9 +156,9 @@ def grid_specs(datasets: Sequence[str], methods: Sequence[str], seeds: Sequence[
     settings = settings or {}
     project_root()
     load_plugin(plugin)
-    with plugin_lines(plugin): check_grid(datasets, methods, seeds, settings)
-    pick_device(device)
     check_tuned(tuned)
+    with plugin_lines(plugin): check_grid(datasets, methods, seeds, settings, tuned)
+    pick_device(device)
     if any(cached_dataset(name).folds is not None for name in datasets): split_folds = None
     else: split_folds = folds
     if plugin.endswith('.py'): plugin = str(Path(plugin).resolve())

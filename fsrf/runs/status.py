@@ -5,7 +5,7 @@
 # %% ../../nbs/8_runs/09_status.ipynb #33107fcc
 from __future__ import annotations
 import contextlib, io, tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from ..core import FsrfError, read_json, write_atomic
@@ -128,11 +128,13 @@ def collect(out: Path | str, ids: Iterable[str] | None = None, *, newest: bool =
     return rows
 
 # %% ../../nbs/8_runs/09_status.ipynb #1a850c0e
-def past_seconds(out: Path | str) -> list[tuple[str, str, float]]:
-    "[(method, data set, seconds)] of the runs that are finished under a folder `out`."
+def past_seconds(out: Path | str,
+                 ids: Container[str] | None = None) -> list[tuple[str, str, float]]:
+    "[(method, data set, seconds)] of the finished runs under a folder `out`, or those of `ids`."
     if is_url(out): return []
     found = []
     for file in Path(out).glob('[!.]*/run.ipynb'):
+        if ids is not None and file.parent.name not in ids: continue
         with contextlib.suppress(FsrfError, KeyError, TypeError):
             meta = read_json(file)['metadata']['papermill']
             if meta.get('exception') or not meta.get('duration'): continue

@@ -13,7 +13,7 @@ from pathlib import Path
 from .. import cache
 from ..dataset import PARTS, READERS, MultimodalDataset, register_dataset
 from ..known import KNOWN_SETS
-from ..named_sets import LAYOUTS, NAMED_SETS, Found, differences, locate
+from ..named_sets import LAYOUTS, NAMED_SETS, Found, differences, find_sets, locate
 from .check import check
 from .ids import video_of
 from .read import _readers, files_of, read
@@ -89,6 +89,12 @@ for _name in NAMED_SETS:
 if _named not in READERS: READERS.insert(0, _named)
 
 # %% ../../../nbs/1_data/files/35_named.ipynb #be847c97
+def _not_taken(name: str, found: Found, root: Path | str | None) -> list[str]:
+    "Lines on other files of the set, which `load_dataset` passes by."
+    others = [f for f in find_sets(root).get(name, ()) if f.paths != found.paths]
+    return [f'also      {f.paths[0].parent if f.layout == "csd" else f.paths[0]}, not taken' +
+            f' ({name}?layout={f.layout} reads it)'*(f.layout != found.layout) for f in others]
+
 def check_named(name: str, root: Path | str | None = None,
                 **options: object) -> tuple[list[str], int]:
     "As `check`, of the files that `load_dataset(name)` reads; `name` may have a `?layout=`."
@@ -98,7 +104,7 @@ def check_named(name: str, root: Path | str | None = None,
     given = {k: v for k, v in options.items() if v is not None}
     lines, code = check(_path_of(found), **own | given)
     head = [f'set       {KNOWN_SETS[base].title}: {LAYOUTS[found.layout]}',
-            f'found     {found.paths[0].parent}']
+            f'found     {found.paths[0].parent}', *_not_taken(base, found, root)]
     if code: return [*head, *lines], code
     differs = differences_of(base, named_set(base, layout, root=root))
     told = [f'differs   {text}' for text in differs]
