@@ -53,13 +53,18 @@ class MultimodalDataset:
         check_assignment(self.name, self.split, self.folds, len(self))
         for m in self.x: check_features(m, self.x[m], self.length[m], len(self))
         self.spec = DataSpec.from_shapes({m: v.shape for m, v in self.x.items()}, self.task,
-                                         self.class_names)
+                                         self.class_names or ())
         check_labels(self.y, self.task, self.spec.n_classes, len(self),
                      unlabelled_rows(self.split, self.folds, len(self)))
         self.y = np.asarray(self.y, dtype=np.float32 if self.task == 'regression' else np.int64)
         self.metrics = chosen_family(self.metrics, self.task, self.y, self.name)
 
     def __len__(self) -> int: return len(self.ids)
+
+    def __repr__(self) -> str:
+        sizes = ', '.join(f'{s.name} ({s.dim})' if s.is_vector else
+                          f'{s.name} ({s.max_len} x {s.dim})' for s in self.spec.modalities)
+        return f'{self.name}: {len(self)} samples, {sizes} -> {self.task}'
 
 # %% ../../nbs/1_data/03_dataset.ipynb #f78c277e
 @patch
