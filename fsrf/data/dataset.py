@@ -61,11 +61,6 @@ class MultimodalDataset:
 
     def __len__(self) -> int: return len(self.ids)
 
-    def __repr__(self) -> str:
-        sizes = ', '.join(f'{s.name} ({s.dim})' if s.is_vector else
-                          f'{s.name} ({s.max_len} x {s.dim})' for s in self.spec.modalities)
-        return f'{self.name}: {len(self)} samples, {sizes} -> {self.task}'
-
 # %% ../../nbs/1_data/03_dataset.ipynb #f78c277e
 @patch
 def _check_names(self: MultimodalDataset) -> None:
@@ -85,6 +80,12 @@ def _check_names(self: MultimodalDataset) -> None:
     if repeats: raise FsrfError('sample ids repeat', where=self.name, found=f'{repeats} repeats')
 
 # %% ../../nbs/1_data/03_dataset.ipynb #50192342
+@patch
+def __repr__(self: MultimodalDataset) -> str:
+    sizes = ', '.join(f'{s.name} ({s.dim})' if s.is_vector else
+                      f'{s.name} ({s.max_len} x {s.dim})' for s in self.spec.modalities)
+    return f'{self.name}: {len(self)} samples, {sizes} -> {self.task}'
+
 @patch
 def _as_arrays(self: MultimodalDataset) -> None:
     def features(m, v):
