@@ -274,8 +274,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                     'fsrf/data/dataset.py'),
                                    'fsrf.data.dataset.MultimodalDataset.__post_init__': ( '1_data/dataset.html#multimodaldataset.__post_init__',
                                                                                           'fsrf/data/dataset.py'),
-                                   'fsrf.data.dataset.MultimodalDataset.__repr__': ( '1_data/dataset.html#multimodaldataset.__repr__',
-                                                                                     'fsrf/data/dataset.py'),
                                    'fsrf.data.dataset.MultimodalDataset._as_arrays': ( '1_data/dataset.html#multimodaldataset._as_arrays',
                                                                                        'fsrf/data/dataset.py'),
                                    'fsrf.data.dataset.MultimodalDataset._check_names': ( '1_data/dataset.html#multimodaldataset._check_names',

@@ -35,17 +35,17 @@ class MultimodalDataset:
     columns were standardised by; None where they are as measured.
     """
     name: str
-    x: Mapping[str, np.ndarray]
-    length: Mapping[str, np.ndarray]
-    y: np.ndarray
-    ids: list[str]
+    x: Mapping[str, np.ndarray] = field(repr=False)
+    length: Mapping[str, np.ndarray] = field(repr=False)
+    y: np.ndarray = field(repr=False)
+    ids: list[str] = field(repr=False)
     task: str
     class_names: tuple[str, ...] = ()
-    split: np.ndarray | None = None
-    folds: np.ndarray | None = None
-    meta: dict = field(default_factory=dict)
+    split: np.ndarray | None = field(default=None, repr=False)
+    folds: np.ndarray | None = field(default=None, repr=False)
+    meta: dict = field(default_factory=dict, repr=False)
     metrics: str = ''
-    statistics: Statistics | None = None
+    statistics: Statistics | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         self._check_names()
@@ -80,12 +80,6 @@ def _check_names(self: MultimodalDataset) -> None:
     if repeats: raise FsrfError('sample ids repeat', where=self.name, found=f'{repeats} repeats')
 
 # %% ../../nbs/1_data/03_dataset.ipynb #50192342
-@patch
-def __repr__(self: MultimodalDataset) -> str:
-    sizes = ', '.join(f'{s.name} ({s.dim})' if s.is_vector else
-                      f'{s.name} ({s.max_len} x {s.dim})' for s in self.spec.modalities)
-    return f'{self.name}: {len(self)} samples, {sizes} -> {self.task}'
-
 @patch
 def _as_arrays(self: MultimodalDataset) -> None:
     def features(m, v):
