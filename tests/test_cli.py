@@ -199,9 +199,7 @@ def test_report_names_the_metrics_that_there_are(tmp_path, monkeypatch):
     assert code == 2 and not printed and "f1_weighted, constant_prediction" in error
     assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
     shown = []
-    monkeypatch.setattr(
-        "fsrf.cli.main.make_report", lambda rows, out, metric: shown.append(metric)
-    )
+    monkeypatch.setattr("fsrf.cli.main.make_report", lambda rows, out, metric: shown.append(metric))
     code, printed, _ = call("report", "rows.csv", "--metric", "constant_prediction")
     assert code == 0 and "made-up: constant_prediction, " in printed
     assert "differences of weighted F1 (%)" in printed and shown == ["constant_prediction"]

@@ -252,6 +252,9 @@ def test_nothing_to_extract_leaves_no_file(clips, tmp_path):
         extract(clips, tmp_path / "mine.npz", PLAIN)
     assert not (tmp_path / "mine.npz").exists()
     assert "its first bytes" in (tmp_path / "mine.missing.csv").read_text()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FsrfError, match="0 utterances\n.*name another folder"):
+        extract(tmp_path / "empty", tmp_path / "other.npz", PLAIN)
 
 
 def test_an_interrupted_extraction_leaves_the_old_file(clips, tmp_path, monkeypatch):

@@ -1,6 +1,8 @@
 """Prediction from raw features: as the evaluation to the bit, whatever is missing, and what cannot
 be known is said."""
 
+import copy
+import dataclasses
 import json
 import struct
 import subprocess
@@ -11,6 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import save_file
+from test_cli import call
 
 import fsrf
 from fsrf.cli import main as cli
@@ -225,8 +229,9 @@ def test_what_is_longer_than_in_training_is_cut_and_said(binary, raw):
 
 
 def test_no_samples_give_no_rows(binary):
-    table = quietly(binary[2], dict(language=np.zeros((0, 12, 32)), audio=[]))
-    assert len(table) == 0 and "p(positive)" in table
+    for samples in (dict(language=np.zeros((0, 12, 32)), audio=[]), []):
+        table = quietly(binary[2], samples)
+        assert len(table) == 0 and "p(positive)" in table
 
 
 @pytest.mark.parametrize(
@@ -241,6 +246,9 @@ def test_no_samples_give_no_rows(binary):
         (dict(audio="loud"), "no array and no list"),
         (dict(audio=[["a"], ["b"]]), "not an array of numbers"),
         (dict(audio=np.full((2, 3, 16), 1e300)), "NaN or infinity"),
+        (dict(audio=np.full((2, 3, 16), 1j)), "not an array of numbers\n.*'audio'\n.*complex"),
+        (dict(audio=np.full((2, 3, 16), "2026", "datetime64[D]")), "not an array of numbers"),
+        (dict(audio=np.ma.masked_less(np.ones((2, 3, 16)), 2)), "masked array\n(.*\n)*.*filled"),
     ],
 )
 def test_what_does_not_fit_is_named(binary, raw, change, match):
@@ -250,7 +258,7 @@ def test_what_does_not_fit_is_named(binary, raw, change, match):
 
 
 @pytest.mark.parametrize(
-    "samples", [{}, [], None, 3, np.ones((2, 3, 4)), "nowhere.npz", dict(audio=None)]
+    "samples", [{}, None, 3, np.ones((2, 3, 4)), "nowhere.npz", dict(audio=None)]
 )
 def test_what_is_no_sample_is_an_error(binary, samples):
     with pytest.raises(FsrfError):
@@ -266,6 +274,7 @@ def test_what_is_no_sample_is_an_error(binary, samples):
         (dict(ids=["a"]), "unequal"),
         (dict(length=dict(text=[1])), "text"),
         (dict(length=dict(audio=[1])), "wrong lengths"),
+        (dict(length=[1, 1]), "without the names"),
     ],
 )
 def test_options_are_checked(binary, raw, option, match):
@@ -512,6 +521,21 @@ def test_damaged_and_foreign_files_are_errors(file, tmp_path):
             fsrf.load(tmp_path / name)
 
 
+def test_weights_of_something_else_and_broken_ones_are_errors(binary, tmp_path):
+    other = tmp_path / "other.safetensors"
+    save_file({"weight": torch.zeros(3)}, other)
+    with pytest.raises(FsrfError, match="not a checkpoint of fsrf"):
+        fsrf.load(other)
+    net = copy.deepcopy(binary[1])
+    with torch.no_grad():
+        next(net.parameters()).view(-1)[0] = float("nan")
+    with pytest.raises(FsrfError, match="weights that are NaN or infinite"):
+        fsrf.load(save_method(net, tmp_path / "broken.safetensors"))
+    for nothing in ("", None):
+        with pytest.raises(FsrfError, match="no such checkpoint\n.*no path was given"):
+            fsrf.load(nothing)
+
+
 class Runs:
     def __reduce__(self):
         return exec, ("import pathlib; pathlib.Path('ran').touch()",)
@@ -566,3 +590,56 @@ def test_the_library_starts_without_torch_and_loads():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+UNNAMED = {
+    "binary": (np.arange(20) % 2, ()),
+    "multilabel-binary": (
+        np.stack([np.arange(20) % 2, np.arange(20) % 3 > 0], 1),
+        ("glad", "loud"),
+    ),
+    "regression": (4 + np.linspace(0, 1, 20), ()),
+}
+
+
+def vectors(task):
+    "20 samples of two vectors, those of a class without names"
+    y, names = UNNAMED[task]
+    rng = np.random.default_rng(0)
+    return fsrf.data.MultimodalDataset(
+        "mine",
+        {m: rng.normal(size=(20, 1, 3)) for m in ("language", "audio")},
+        {m: np.ones(20, int) for m in ("language", "audio")},
+        y,
+        [f"u{i}" for i in range(20)],
+        task,
+        names,
+        np.repeat(["train", "valid", "test"], [10, 4, 6]),
+    )
+
+
+@pytest.mark.parametrize("task", UNNAMED)
+def test_errors_are_told_of_classes_without_names_labels_and_values(task, tmp_path):
+    ds = vectors(task)
+    result = fsrf.run("majority", ds, progress=False)
+    assert "mine" in repr(ds) and len(repr(ds)) < 200
+    assert repr(result).startswith("majority trained on mine, seed 0") and len(repr(result)) < 200
+    result.save(tmp_path / "mine")
+    code, told, error = call("errors", str(tmp_path / "mine"))
+    assert (code, error) == (0, "")
+    if task == "binary":
+        assert "true classes" in told and "100 %" in told
+    else:
+        assert "true classes" not in told  # no classes, or scores that are all above 0
+    assert ("glad  loud" in told) == (task == "multilabel-binary")
+    if task == "binary":
+        other = dataclasses.replace(ds, y=1 - ds.y)
+        fsrf.run("majority", other, progress=False).save(tmp_path / "other")
+        code, _, error = call("errors", str(tmp_path / "mine"), str(tmp_path / "other"))
+        assert code == 2 and "with the same labels" in error
+
+
+@pytest.mark.parametrize("seeds", [(), 0, "a", (0, 0), (0.5,)])
+def test_one_call_wants_different_seeds(seeds):
+    with pytest.raises(FsrfError, match="seeds\n.*\n.*found"):
+        fsrf.run("majority", vectors("binary"), seeds=seeds, progress=False)

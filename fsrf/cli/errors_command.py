@@ -31,7 +31,8 @@ def worst_table(table: 'pd.DataFrame', top: int) -> 'pd.DataFrame':
     from fsrf.evaluation import worst_items
     from fsrf.core import FsrfError
     if top < 1: raise FsrfError('no utterances asked for', where='--top', expected='1 or more')
-    found = worst_items(table, top).reset_index().rename(columns=dict(y='label'))
+    labels = {f'y_{k}': name for k, name in enumerate(table.attrs['class_names'])}
+    found = worst_items(table, top).reset_index().rename(columns=dict(y='label') | labels)
     if table.subset[table.protocol == 'inter'].nunique() > 1: return found
     return found.drop(columns='wrong_on_average').rename(columns=dict(worst_subset='condition'))
 
@@ -50,8 +51,9 @@ def confusion_lines(table: 'pd.DataFrame') -> 'pd.DataFrame':
             grouped[name] = grouped.get(name, 0) + of
         counts = dict(reversed(grouped.items()))
     lines = pd.concat(counts, names=['what is there', 'true'])
-    found = [lines.loc[key, key[1]]/max(1, lines.loc[key].sum()) for key in lines.index]
-    return lines.assign(found=[f'{100*share:.0f} %' for share in found])
+    sizes = lines.sum(axis=1)
+    return lines.assign(found=[f'{100*lines.loc[key, key[1]]/n:.0f} %' if n else 'none there'
+                               for key, n in sizes.items()])
 
 # %% ../../nbs/9_cli/05_errors_command.ipynb #a339decf
 def rescored(table: 'pd.DataFrame', metric: str = '') -> 'pd.DataFrame':
@@ -111,7 +113,7 @@ def command_errors(args: argparse.Namespace) -> int:
     print(f'{names[0]}: the {len(worst)} of {table.id.nunique()} utterances that are most wrong, '
           f'{where}\n')
     print(worst.to_string(index=False, float_format='{:.3f}'.format), end='\n\n')
-    if table.attrs['task'] != 'multilabel-binary':
+    if table.attrs['metrics'] not in ('multilabel', 'regression'):
         print('true classes (lines) and what they were taken for (columns)\n')
         print(confusion_lines(table).to_string(), end='\n\n')
     print(scores.T.to_string(float_format='{:.3f}'.format))

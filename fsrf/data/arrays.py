@@ -17,8 +17,12 @@ from .batch import TASKS
 # %% ../../nbs/1_data/02_arrays.ipynb #702aa82a
 def as_array(values: object, dtype: type, where: str) -> np.ndarray:
     "`values` as an array of `dtype`; an error where that is impossible or changes an integer."
+    if np.ma.is_masked(values):
+        raise FsrfError('a masked array', where=where, expected='an array without a mask',
+                        do='fill what is masked: x.filled(numpy.nan), or zeros for a missing frame')
     try:
         given = np.asarray(values)
+        if given.dtype.kind in 'cmM': raise TypeError(f'values of the type {given.dtype}')
         array = given.astype(dtype)
     except (TypeError, ValueError) as e:
         raise FsrfError('not an array of numbers', where=where, found=e) from e

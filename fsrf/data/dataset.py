@@ -35,17 +35,17 @@ class MultimodalDataset:
     columns were standardised by; None where they are as measured.
     """
     name: str
-    x: Mapping[str, np.ndarray]
-    length: Mapping[str, np.ndarray]
-    y: np.ndarray
-    ids: list[str]
+    x: Mapping[str, np.ndarray] = field(repr=False)
+    length: Mapping[str, np.ndarray] = field(repr=False)
+    y: np.ndarray = field(repr=False)
+    ids: list[str] = field(repr=False)
     task: str
     class_names: tuple[str, ...] = ()
-    split: np.ndarray | None = None
-    folds: np.ndarray | None = None
-    meta: dict = field(default_factory=dict)
+    split: np.ndarray | None = field(default=None, repr=False)
+    folds: np.ndarray | None = field(default=None, repr=False)
+    meta: dict = field(default_factory=dict, repr=False)
     metrics: str = ''
-    statistics: Statistics | None = None
+    statistics: Statistics | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         self._check_names()
@@ -53,7 +53,7 @@ class MultimodalDataset:
         check_assignment(self.name, self.split, self.folds, len(self))
         for m in self.x: check_features(m, self.x[m], self.length[m], len(self))
         self.spec = DataSpec.from_shapes({m: v.shape for m, v in self.x.items()}, self.task,
-                                         self.class_names)
+                                         self.class_names or ())
         check_labels(self.y, self.task, self.spec.n_classes, len(self),
                      unlabelled_rows(self.split, self.folds, len(self)))
         self.y = np.asarray(self.y, dtype=np.float32 if self.task == 'regression' else np.int64)

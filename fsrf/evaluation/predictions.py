@@ -123,6 +123,10 @@ def rescore(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 # %% ../../nbs/5_evaluation/12_predictions.ipynb #5e74a5a9
+def _class_names(table: pd.DataFrame) -> list[str]:
+    "The names of the classes or labels; their numbers, where the data had no names."
+    return table.attrs['class_names'] or [str(k) for k in range(table.attrs['shape'][0])]
+
 def _predicted(table: pd.DataFrame) -> np.ndarray:
     "Predicted classes (N,), or the value of a regression."
     logits = _labels_and_logits(table)[1]
@@ -133,7 +137,7 @@ def confusion_tables(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """{subset: true classes x predicted classes, how many}; of a task with one class per item.
 
     For scores (a regression), the classes are negative and not negative."""
-    task, names = table.attrs['task'], table.attrs['class_names']
+    task, names = table.attrs['task'], _class_names(table)
     if task == 'multilabel-binary':
         raise FsrfError('several labels per item have no confusion matrix', where='confusion',
                         do='look at the scores per label: rescore')
@@ -158,7 +162,7 @@ def _losses(table: pd.DataFrame) -> np.ndarray:
 def _answers(complete: pd.DataFrame) -> pd.DataFrame:
     "Of the lines of the complete input: label and answer of each item, classes by their names."
     out = complete[_named(complete, 'y')].set_index(complete.id)
-    said, names = _predicted(complete), complete.attrs['class_names']
+    said, names = _predicted(complete), _class_names(complete)
     if said.ndim == 1: out['said'] = said
     if complete.attrs['task'] in ('binary', 'multiclass'):
         out = out.apply(lambda column: column.map(lambda k: names[int(k)]))
@@ -181,8 +185,10 @@ def worst_items(table: pd.DataFrame, n: int = 10) -> pd.DataFrame:
 def _stacked(runs: Sequence[pd.DataFrame], subset: str) -> tuple[pd.DataFrame, np.ndarray]:
     "The lines of one subset (of the first run), and the predictions of all runs (S, N)."
     chosen = [t[(t.protocol == 'inter') & (t.subset == subset)] for t in runs]
-    if any(list(lines.id) != list(chosen[0].id) for lines in chosen[1:]):
+    items = [(list(lines.id), lines[_named(lines, 'y')].to_numpy().tolist()) for lines in chosen]
+    if any(other != items[0] for other in items[1:]):
         raise FsrfError('the runs were tested on different items', where=subset,
+                        expected='the same ids, with the same labels',
                         do='compare runs of one data set, one repetition of its folds')
     return chosen[0], np.stack([_predicted(lines) for lines in chosen])
 
@@ -198,7 +204,7 @@ def compare_predictions(a: Sequence[pd.DataFrame], b: Sequence[pd.DataFrame],
         lines, of_both = _stacked([*a, *b], subset)
         found[subset] = item_difference(
             y_true=lines.y.to_numpy(), pred_a=of_both[:len(a)], pred_b=of_both[len(a):],
-            n_classes=len(lines.attrs['class_names']), metric=metric, n=n)
+            n_classes=len(_class_names(lines)), metric=metric, n=n)
     return found
 
 # %% ../../nbs/5_evaluation/12_predictions.ipynb #da7760dc

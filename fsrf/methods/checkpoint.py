@@ -100,7 +100,10 @@ def _check_format(head: object, path: str | Path) -> None:
 
 def _read_head(file: safe_open, path: str | Path) -> dict:
     "The checked metadata of an open checkpoint."
-    text = (file.metadata() or {})['fsrf']
+    text = (file.metadata() or {}).get('fsrf')
+    if text is None:
+        raise FsrfError('not a checkpoint of fsrf', where=path, found='weights of something else',
+                        expected='a file that a run, `save` or `save_pretrained` of fsrf wrote')
     if len(text) > LARGEST_HEAD:
         raise FsrfError('the metadata of a checkpoint is too long', where=path,
                         expected=f'at most {LARGEST_HEAD} characters', found=len(text))
@@ -200,6 +203,13 @@ def _built(head: dict, spec: DataSpec, shapes: dict[str, list[int]], path: str |
         if plan is not None: _check_shapes(plan, shapes, path)
         return build(head['name'], head['config'], spec)
 
+def _check_finite_weights(method: Method, path: str | Path) -> None:
+    for name, values in method.state_dict().items():
+        if not values.isfinite().all():
+            raise FsrfError('weights that are NaN or infinite', where=f'{path}, {name}',
+                            expected='finite numbers',
+                            do='copy the file again; if it is as it was saved, the training failed')
+
 def _read_checkpoint(path: str | Path, device: str | torch.device) -> Method:
     with safe_open(str(path), 'pt', device=str(device)) as file:
         head = _read_head(file, path)
@@ -208,6 +218,7 @@ def _read_checkpoint(path: str | Path, device: str | torch.device) -> Method:
         shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}
         method = _built(head, spec, shapes, path).to(device)
         method.load_state_dict({name: file.get_tensor(name) for name in shapes})
+    _check_finite_weights(method, path)
     method.meta = {k: v for k, v in head.items() if k not in _OWN}
     return method.eval()
 
@@ -221,5 +232,6 @@ def load_method(path: str | Path, device: str | torch.device = 'cpu') -> Method:
     try: return _read_checkpoint(path, device)
     except FsrfError: raise
     except Exception as e:
-        raise FsrfError('cannot read a checkpoint', where=path,
-                        expected='a file written by save_method', found=e) from e
+        raise FsrfError('cannot read a checkpoint', where=path, found=e,
+                        expected='a file that a run, `save` or `save_pretrained` of fsrf wrote',
+                        do='copy it again: it is another kind of file, or damaged') from e

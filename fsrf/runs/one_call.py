@@ -8,6 +8,7 @@ __all__ = ['known_settings', 'sorted_settings', 'Result', 'run', 'Compared']
 # %% ../../nbs/8_runs/12_one_call.ipynb #70867083
 import dataclasses
 import html
+import operator
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -59,7 +60,12 @@ class Result:
     seeds: tuple[int, ...]
     settings: dict
     runs: list[FoldRun]
-    folder: tempfile.TemporaryDirectory = dataclasses.field(repr=False)
+    folder: tempfile.TemporaryDirectory
+
+    def __repr__(self) -> str:
+        seeds = ', '.join(map(str, self.seeds))
+        return (f'{self.spec.method} trained on {self.data.name}, seed {seeds}: see .table, '
+                ".curve, .compare('plain_mrm'), .predict(samples), .save(folder)")
 
 # %% ../../nbs/8_runs/12_one_call.ipynb #aac589e0
 @patch(as_prop=True)
@@ -86,6 +92,14 @@ def curve(self: Result) -> 'ShownFigure':
     return missing_rate_figure(self.rows)
 
 # %% ../../nbs/8_runs/12_one_call.ipynb #6e71b82e
+def _different_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
+    try: found = tuple(map(operator.index, seeds))
+    except TypeError: found = ()
+    if not found or len(set(found)) < len(found):
+        raise FsrfError('no list of different seeds', where='seeds', found=repr(seeds),
+                        expected='one whole number or more, such as (0, 1, 2)')
+    return found
+
 def run(method: str = 'fsrf', data: str | Path | MultimodalDataset = 'synthetic-quick',
         seeds: Sequence[int] = (0,), *, device: str = 'auto', progress: bool = True,
         **settings: Any) -> Result:
@@ -94,7 +108,7 @@ def run(method: str = 'fsrf', data: str | Path | MultimodalDataset = 'synthetic-
     ds = data if isinstance(data, MultimodalDataset) else load_dataset(str(data))
     if method not in METHODS: raise unknown('method', method, METHODS, where='run')
     groups = sorted_settings(method, settings)
-    seeds = tuple(seeds)
+    seeds = _different_seeds(seeds)
     folds = fold_numbers(ds, None)
     spec = RunSpec(method, str(ds.name), seeds[0], folds=folds, device=device, **groups)
     folder = tempfile.TemporaryDirectory(prefix='fsrf-run-')

@@ -272,7 +272,7 @@ def predict(self: Predictor, samples: object, *, without: str | Sequence[str] = 
 # %% ../../nbs/6_training/06_predict.ipynb #6188f20f
 def checkpoint_file(path: str | Path) -> Path:
     "The checkpoint that a path means: the file itself, or the only one in a folder."
-    path = Path(path)
+    path = Path(path or 'no path was given')
     if path.is_file(): return path
     if not path.is_dir():
         raise FsrfError('no such checkpoint', where=path,

@@ -120,7 +120,8 @@ def _without_nonfinite(x: np.ndarray, m: str, ids: Sequence[str], nonfinite: str
         raise FsrfError('features hold NaN or infinity', expected='finite numbers',
                         where=f'modality {m!r}, sample {ids[sample]}, frame {frame}',
                         found=f'{bad.sum()} such frames in {bad.any(1).sum()} samples',
-                        do="repair them, or pass nonfinite='missing': then they are missing")
+                        do="repair them, or let their frames be missing: nonfinite='missing', "
+                           'in a shell --nonfinite missing')
     x[bad] = 0
     notes.append(f'{m}: {bad.sum()} frames with NaN or infinity count as missing')
 
@@ -150,7 +151,8 @@ def _from_name(name: str | Path) -> _Source:
 def _from_dicts(dicts: Sequence[Mapping]) -> _Source:
     "One dict a sample: a modality that it lacks is missing."
     names = dict.fromkeys(m for d in dicts for m in d)
-    return _Source({m: [d.get(m) for d in dicts] for m in names})
+    return _Source({m: [d.get(m) for d in dicts] for m in names},
+                   ids=[str(i) for i in range(len(dicts))])
 
 # %% ../../nbs/6_training/04_samples.ipynb #96b87f3e
 def _source(samples: object) -> _Source:
@@ -159,7 +161,8 @@ def _source(samples: object) -> _Source:
     if isinstance(samples, Mapping): return _Source(dict(samples))
     if isinstance(samples, (list, tuple)) and all(isinstance(d, Mapping) for d in samples):
         return _from_dicts(samples)
-    raise FsrfError('these are no samples', found=type(samples).__name__,
+    of = f' of {type(samples[0]).__name__}' if isinstance(samples, (list, tuple)) else ''
+    raise FsrfError('these are no samples', found=f'{type(samples).__name__}{of}',
                     expected='{modality: array or list of arrays}, a list of such dicts with one '
                              'sample each, a MultimodalDataset, or the path of a file or folder')
 
@@ -181,9 +184,11 @@ def _count(source: _Source) -> int:
             _refuse('no array and no list', m, 'an array or a list of arrays', type(v).__name__)
         counts[m] = len(v)
     if source.ids is not None: counts['ids'] = len(source.ids)
-    if not counts: raise FsrfError('no modality was given', expected='at least one')
+    if not counts: raise FsrfError('no modality was given', where='samples',
+                                     expected='at least one, such as {name: array}')
     if len(set(counts.values())) > 1:
-        raise FsrfError('the modalities have unequal numbers of samples', found=counts)
+        raise FsrfError('the modalities have unequal numbers of samples', found=counts,
+                        do='for one sample, write x[None] of a sequence (frames, width)')
     return next(iter(counts.values()))
 
 # %% ../../nbs/6_training/04_samples.ipynb #4ed8f92b
@@ -247,6 +252,9 @@ def as_samples(samples: object, spec: DataSpec, *, length: Mapping | None = None
                         expected="'error' or 'missing'", found=repr(nonfinite))
     source = _source(samples)
     if source.guessed and not aligned: _forget_guess(source, spec)
+    if not isinstance(length, Mapping | None):
+        raise FsrfError('lengths without the names of their modalities', where='length',
+                        expected='{modality: (n,) integers}', found=type(length).__name__)
     source.length |= length or {}
     if ids is not None: source.ids = list(map(str, ids))
     _check_names(source, spec)

@@ -186,7 +186,8 @@ def _write(out: Path, ids: list[str], labels: dict, tracks: dict, kinds: dict,
         arrays |= _arrays(m, ids, own, config.memory)
     if not arrays:
         raise FsrfError('nothing could be extracted', where=out, found=f'{len(ids)} utterances',
-                        expected='recordings or transcripts', do=f'see the reasons in {log}')
+                        expected='recordings or transcripts, such as one.mp4 and one.txt',
+                        do=f'see the reasons in {log}' if ids else 'name another folder')
     arrays |= labels | dict(id=np.array(ids), extraction=np.array(json.dumps(made)))
     with atomic_file(out) as file: np.savez(file, **arrays)
     return Extracted(out, log, len(ids), count, made, notes, bool(labels))
