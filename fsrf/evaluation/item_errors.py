@@ -45,7 +45,7 @@ def item_error(predictions: Mapping[str, pd.DataFrame], a: Sequence[str], b: Seq
     """The standard error that the choice of test items adds to the mean difference of runs a - b.
 
     a, b: the runs' keys in `predictions`, paired; the metric is averaged over `subsets`. 0 where a
-    run's predictions are not there, were made on other items, or do not give the metric."""
+    run's predictions are not there, are of other items or labels, or do not give the metric."""
     if not {*a, *b} <= set(predictions): return 0.
     sides = [[], []]
     for subset in subsets:
@@ -54,7 +54,9 @@ def item_error(predictions: Mapping[str, pd.DataFrame], a: Sequence[str], b: Seq
             lines = [t[(t.protocol == 'inter') & (t.subset == subset)] for t in tables]
             side += [(list(of.id), _as_classes(of, metric)) for of in lines]
     ids, first = sides[0][0]
-    if first is None or any(i != ids for i, _ in sides[0] + sides[1]): return 0.
+    if first is None: return 0.
+    alike = [i == ids and np.array_equal(of[0], first[0]) for i, of in sides[0] + sides[1]]
+    if not all(alike): return 0.
     pred_a, pred_b = (np.stack([found[1] for _, found in side]) for side in sides)
     y, _, n_classes, name = first
     return _resampled_differences(y, pred_a, pred_b, n_classes, name, n, 0)[1]
