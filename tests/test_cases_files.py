@@ -542,7 +542,7 @@ def test_a_path_that_is_not_there(tmp_path, monkeypatch):
     with pytest.raises(FsrfError, match="no such file"):
         load_dataset("nowhere/mosi")
     with pytest.raises(FsrfError, match="unknown data set"):
-        load_dataset("mosi")
+        load_dataset("nowhere")
     assert len(load_dataset(str(tmp_path / "own.npz"))) == ROWS
 
 

@@ -138,9 +138,11 @@ def test_onnx_answers_as_predict_and_says_what_it_is(mixed, once, tmp_path):
 
 @needs_onnx
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "method"), [k for k in KINDS if k != ("mixed", "fsrf")])
-def test_onnx_of_every_kind_of_set(name, method, tmp_path):
-    ds, _, model = trained(SETS[name], method)
+@pytest.mark.parametrize("name", ["vectors", "sequences", "regression", "labels"])
+def test_onnx_of_every_kind_of_set(name, tmp_path):
+    "The mixed set with two classes is above; aligned lengths and three classes are the same graph"
+    ds, _, model = trained(SETS[name], "fsrf")
+    model = calibrated(model)
     check(ds, model, load_exported(model.export(tmp_path / "model.onnx")))
 
 
