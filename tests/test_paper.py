@@ -87,9 +87,9 @@ def rehearsed(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         for name, value in here.items():
             patch.setenv(name, value)
-        checkpoints = paper_command._representations  # one set's picture stands for all
+        checkpoints = paper_command.drawn_checkpoints  # one set's picture stands for all
         patch.setattr(
-            paper_command, "_representations", lambda *a: dict([*checkpoints(*a).items()][:1])
+            paper_command, "drawn_checkpoints", lambda *a: dict([*checkpoints(*a).items()][:1])
         )
         code, told, _ = call(words(out, (*SETS, "simsv2")))
     assert code == 0, told

@@ -25,6 +25,7 @@ from pathlib import Path
 import pandas as pd
 
 from fsrf import runs
+from fsrf.cli.paper_command import ONCE
 from fsrf.core import find_root, read_json, write_atomic
 from fsrf.methods import METHODS, method_config
 from fsrf.report import headline
@@ -32,7 +33,6 @@ from fsrf.runs.cluster import Executor
 
 SEEDS = 5  # of a set, unless their number is given
 SEEDED = ("language_only",)  # also run, with all that were searched on a set
-ONCE = ("majority", "ridge", "ridge_subset", "zero_input")  # no seed, only the folds' repetition
 # .95: the far end, where the paper says that it is weak
 EVALUATION = dict(evaluation=dict(rates=[*(i / 10 for i in range(10)), 0.95, 1.0]))
 ABLATED = (

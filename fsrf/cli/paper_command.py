@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from fsrf.cli.paper_results import (
-    PaperGrid, _representations, execute_all, paper_notebooks, paper_rows, settings_note,
+    PaperGrid, drawn_checkpoints, execute_all, paper_notebooks, paper_rows, settings_note,
     write_page,
 )
 from .printing import short_path
@@ -249,7 +249,7 @@ def command_paper(args: argparse.Namespace) -> int:
     outcomes = make_runs(grid.specs, grid.ids, out, workers=args.workers, cluster=args.cluster,
                          device=args.device, progress=not args.quiet)
     rows, ablation = paper_rows(grid, outcomes, there, out)
-    notebooks = paper_notebooks(rows, ablation, _representations(grid, outcomes), out)
+    notebooks = paper_notebooks(rows, ablation, drawn_checkpoints(grid, outcomes), out)
     failed = execute_all(notebooks, out/'report', min(_workers(args), 4))
     page = write_page(out, there, absent, checks, rows, outcomes, notebooks, failed, table, args)
     return _print_end(outcomes, failed, page)

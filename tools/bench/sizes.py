@@ -11,6 +11,7 @@ import torch
 from fsrf.core import generator
 from fsrf.data import Batch, DataSpec, ModalitySpec
 from fsrf.methods import Method
+from fsrf.runs.estimates import peak_memory
 from fsrf.training.cost import in_turn, trained_in_turn
 
 MOSI = dict(language=300, audio=74, visual=35)
@@ -54,9 +55,7 @@ def medians(functions: dict[str, Callable], rounds: int) -> dict[str, float]:
 def held_mb() -> float:
     """The most that this process has held in memory, MB; not ru_maxrss, which starts from what the
     parent held."""
-    status = Path("/proc/self/status").read_text().splitlines()
-    line = next(line for line in status if line.startswith("VmHWM"))
-    return int(line.split()[1]) / 1e3
+    return peak_memory() / 1024e3
 
 
 def held_now_mb() -> float:
